@@ -1,0 +1,16 @@
+import type { Estimator } from "./workload.mjs";
+
+export declare function median(values: readonly number[]): number;
+
+/** `peer` is the name in the table; `adapter` is null for a CPU backend. */
+export interface About {
+  peer: string;
+  version: string;
+  backend: string;
+  adapter: string | null;
+}
+
+export declare function report(
+  about: About,
+  hypergradientOf: (estimator: Estimator) => () => Promise<ArrayLike<number>>,
+): Promise<void>;

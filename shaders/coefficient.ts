@@ -1,0 +1,29 @@
+import { float, input, type View } from "./operand.ts";
+
+/**
+ * A number a kernel multiplies with: a constant, or read from a buffer, either one element or one for each inner
+ * step. The step table tells `step` = t - 1; `shift` reads another step's element.
+ */
+export interface Coefficient {
+  readonly literal?: number;
+  readonly view?: View;
+  readonly perStep?: boolean;
+  readonly shift?: number;
+}
+
+export function declareCoefficient(binding: number, name: string, { view }: Coefficient): string {
+  return input(binding, name, view);
+}
+
+/** WGSL for the coefficient's value in the current lane. */
+export function coefficient(name: string, { literal, view, perStep, shift = 0 }: Coefficient): string {
+  if (view === undefined) return float(literal ?? 0);
+  const index = perStep ? ` + u32(i32(step.index) + ${shift})` : "";
+  return `${name}[${view.offset}u + lane * ${view.lane}u${index}]`;
+}
+
+/** Declares the step table's current row. */
+export function stepTable(binding: number): string {
+  return `struct Step { index: u32 }
+@group(0) @binding(${binding}) var<uniform> step: Step;`;
+}

@@ -1,0 +1,81 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
+import { at, float, input, linearMain, output, type View } from "./operand.ts";
+
+/** y = decay y + factor c x, elementwise over `count` elements a lane; c may depend on the inner step. */
+export function accumulate(
+  count: number,
+  x: View,
+  y: View,
+  { decay, factor, scale }: { decay: number; factor: number; scale: Coefficient },
+): string {
+  return wgsl`
+${input(0, "xs", x)}
+${output(1, "ys", y)}
+${declareCoefficient(2, "scale", scale)}
+${stepTable(3)}
+${linearMain(count)}
+  let y = ${decay === 0 ? "0.0" : `${float(decay)} * ys[${at(y, "i")}]`};
+  ys[${at(y, "i")}] = y + ${float(factor)} * ${coefficient("scale", scale)} * xs[${at(x, "i")}];
+}`;
+}
+
+/** y = x, a lane each. */
+export function copy(count: number, x: View, y: View): string {
+  return wgsl`
+${input(0, "xs", x)}
+${output(1, "ys", y)}
+${linearMain(count)}
+  ys[${at(y, "i")}] = xs[${at(x, "i")}];
+}`;
+}
+
+const WIDTH = 256;
+
+/**
+ * out[offset (+ step)] += factor c <a, b>, a workgroup for each lane: strided partial sums, then a tree in fixed
+ * order.
+ */
+export function addDot(
+  count: number,
+  a: View,
+  b: View,
+  out: View & { perStep: boolean },
+  { factor, scale }: { factor: number; scale: Coefficient },
+): string {
+  return wgsl`
+${input(0, "lefts", a)}
+${input(1, "rights", b)}
+${output(2, "outs", out)}
+${declareCoefficient(3, "scale", scale)}
+${stepTable(4)}
+var<workgroup> sums: array<f32, ${WIDTH}>;
+@compute @workgroup_size(${WIDTH})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let lane = group.z;
+  var sum = 0.0;
+  for (var i = local; i < ${count}u; i += ${WIDTH}u) { sum += lefts[${at(a, "i")}] * rights[${at(b, "i")}]; }
+  sums[local] = sum;
+  workgroupBarrier();
+  for (var width = ${WIDTH / 2}u; width > 0u; width /= 2u) {
+    if (local < width) { sums[local] += sums[local + width]; }
+    workgroupBarrier();
+  }
+  if (local == 0u) {
+    let j = ${at(out, out.perStep ? "step.index" : "0u")};
+    outs[j] += ${float(factor)} * ${coefficient("scale", scale)} * sums[0];
+  }
+}`;
+}
+
+/** y = factor · sum of x over the lanes, in their order. */
+export function sumLanes(count: number, lanes: number, x: View, factor: number): string {
+  return wgsl`
+${input(0, "xs", x)}
+${output(1, "ys", { offset: 0, lane: 0 })}
+${linearMain(count)}
+  var sum = 0.0;
+  for (var l = 0u; l < ${lanes}u; l++) { sum += xs[${x.offset}u + l * ${x.lane}u + i]; }
+  ys[i] = ${float(factor)} * sum;
+}`;
+}

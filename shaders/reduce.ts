@@ -1,0 +1,93 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "./operand.ts";
+
+/** A tensor seen as outer × reduced × inner; the middle axis is summed away. */
+export interface Reduction {
+  readonly outer: number;
+  readonly reduced: number;
+  readonly inner: number;
+  /** Sum squares instead: y = sum of x², dy = 2 sum of x dx. */
+  readonly square: boolean;
+}
+
+/** Invocations that share one sum in the tree form. */
+export const TREE = 128;
+
+/** One invocation for each sum, terms in order. For many short sums. */
+export function reduceSerial(reduction: Reduction, x: Operand, y: Operand): string {
+  const { outer, reduced, inner } = reduction;
+  return wgsl`
+${dualInput(0, "xs", x)}
+${dualOutput(1, "ys", y)}
+${linearMain(outer * inner)}
+  var sum = 0.0;
+  var d_sum = 0.0;
+  let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
+  for (var r = 0u; r < ${reduced}u; r++) {
+    let j = start + r * ${inner}u;
+    ${accumulate(reduction, x, y)}
+  }
+  ${store(y, "i")}
+}`;
+}
+
+/** One workgroup for each sum: strided partial sums, then a tree in shared memory; the order is fixed. */
+export function reduceTree(reduction: Reduction, x: Operand, y: Operand): string {
+  const { reduced, inner } = reduction;
+  return wgsl`
+${dualInput(0, "xs", x)}
+${dualOutput(1, "ys", y)}
+var<workgroup> partial: array<vec2f, ${TREE}>;
+@compute @workgroup_size(${TREE})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = group.x + group.y * groups.x;
+  let lane = group.z;
+  var sum = 0.0;
+  var d_sum = 0.0;
+  if (i < ${reduction.outer * inner}u) {
+    let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
+    for (var r = local; r < ${reduced}u; r += ${TREE}u) {
+      let j = start + r * ${inner}u;
+      ${accumulate(reduction, x, y)}
+    }
+  }
+  partial[local] = vec2f(sum, d_sum);
+  workgroupBarrier();
+  for (var width = ${TREE / 2}u; width > 0u; width /= 2u) {
+    if (local < width) { partial[local] += partial[local + width]; }
+    workgroupBarrier();
+  }
+  if (local == 0u && i < ${reduction.outer * inner}u) {
+    sum = partial[0].x;
+    d_sum = partial[0].y;
+    ${store(y, "i")}
+  }
+}`;
+}
+
+function accumulate({ square }: Reduction, x: Operand, y: Operand): string {
+  return wgsl`
+#if ${square}
+    let x = ${primal("xs", x, "j")};
+#endif
+#if ${y.primal && square}
+    sum += x * x;
+#elif ${y.primal}
+    sum += ${primal("xs", x, "j")};
+#endif
+#if ${y.tangent && square}
+    d_sum += 2.0 * x * ${tangent("xs", x, "j")};
+#elif ${y.tangent}
+    d_sum += ${tangent("xs", x, "j")};
+#endif`;
+}
+
+function store(y: Operand, index: string): string {
+  return wgsl`
+#if ${y.primal}
+  ys[${at(y.primal, index)}] = sum;
+#endif
+#if ${y.tangent}
+  d_ys[${at(y.tangent, index)}] = d_sum;
+#endif`;
+}

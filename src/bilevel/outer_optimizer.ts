@@ -1,0 +1,69 @@
+import { linearGrid, type View } from "../../shaders/operand.ts";
+import { type OuterAdam, outerAdam, outerSgd } from "../../shaders/outer_step.ts";
+import { Block } from "../gpu/block.ts";
+import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+
+/** The buffers an outer step works on. */
+export interface OuterState {
+  readonly hyper: Block;
+  readonly gradient: Block;
+  readonly progress: Block;
+}
+
+/** Moves one group of hyperparameters along its hypergradient. */
+export interface OuterOptimizer {
+  readonly name: string;
+  /** The kernel for `count` elements from `offset` on. */
+  record(state: OuterState, count: number, offset: number): Dispatch;
+}
+
+/** α ← α - lr h; with decay "sqrt", lr/√τ at outer step τ. */
+export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): OuterOptimizer {
+  return {
+    name: "sgd",
+    record({ hyper, gradient, progress }, count, offset) {
+      return {
+        label: "outer sgd",
+        code: outerSgd(count, { offset, lane: 0 }, { lr, decay: decay === "sqrt" }),
+        bindings: bindings(
+          ["write", { block: hyper }],
+          ["read", { block: gradient }],
+          ["read", { block: progress }],
+        ),
+        grid: [...linearGrid(count), 1],
+        flops: 2 * count,
+        bytes: 12 * count,
+      };
+    },
+  };
+}
+
+/** Adam (Kingma & Ba 2015). */
+export function adam({
+  lr,
+  beta1 = 0.9,
+  beta2 = 0.999,
+  epsilon = 1e-8,
+}: Pick<OuterAdam, "lr"> & Partial<OuterAdam>): OuterOptimizer {
+  return {
+    name: "adam",
+    record({ hyper, gradient, progress }, count, offset) {
+      const moment = (name: string) => new Block(name, "hyperparameters", 4 * count);
+      const view: View = { offset, lane: 0 };
+      return {
+        label: "outer adam",
+        code: outerAdam(count, view, { lr, beta1, beta2, epsilon }),
+        bindings: bindings(
+          ["write", { block: hyper }],
+          ["read", { block: gradient }],
+          ["read", { block: progress }],
+          ["write", { block: moment("first moment") }],
+          ["write", { block: moment("second moment") }],
+        ),
+        grid: [...linearGrid(count), 1],
+        flops: 12 * count,
+        bytes: 28 * count,
+      };
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import { HypergradError } from "../gpu/errors.ts";
+import { gather } from "../graph/operations/gather.ts";
+import { type Shape, ShapeError, size } from "../graph/shape.ts";
+import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
+import { dataLeaves, Leaves, type Loss, type Tensors, type TracedLoss } from "../graph/trace.ts";
+import type { Values } from "../graph/values.ts";
+import { Batches } from "./batches.ts";
+import type { Sgd } from "./sgd.ts";
+
+/** A problem that cannot be meant as it is stated. */
+export class ProblemError extends HypergradError {
+  override name = "ProblemError";
+}
+
+/** The examples that a loss sees. */
+export interface Batch {
+  /** Of a tensor with one row an example, the rows of this batch; with full batches the tensor itself. */
+  rows(tensor: Tensor): Tensor;
+}
+
+/** A scalar of parameters, hyperparameters and data; data arrives as the rows of the batch. */
+export type BatchLoss<W extends string, H extends string, D extends string> = (
+  parameters: Tensors<W>,
+  hyper: Tensors<H>,
+  data: Tensors<D>,
+  batch: Batch,
+) => Tensor;
+
+type Named<Names extends string> = Readonly<Record<Names, Values>>;
+
+export interface Level<W extends string, H extends string, D extends string> {
+  readonly loss: BatchLoss<W, H, D>;
+  /** Arrays with one row an example. */
+  readonly data?: Named<D>;
+  /** Examples a step, drawn without replacement; all of them when absent. */
+  readonly batch?: number;
+}
+
+export interface BilevelSpec<W extends string, H extends string, D extends string, E extends string> {
+  /** w_0. */
+  readonly parameters: Named<W>;
+  /** α, in named groups, and where it starts. A group may stand in a loss, or be η, μ or w_0. */
+  readonly hyper: Named<H>;
+  readonly inner: Level<W, H, D> & {
+    /** T, the horizon. */
+    readonly steps: number;
+    readonly optimizer: Sgd<H>;
+  };
+  readonly outer: Level<W, H, E>;
+  /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
+  readonly start?: H;
+  /** Independent inner problems side by side, each from the same w_0; the hypergradient is their mean. */
+  readonly lanes?: number;
+  /** Seed of the batches. */
+  readonly seed?: number;
+}
+
+/** A coefficient of the inner optimizer: a number, or a group of α with one value or one for each step. */
+export type Rate =
+  | { readonly value: number }
+  | { readonly group: string; readonly offset: number; readonly perStep: boolean };
+
+/** One level as a graph: its loss and gradients, and what its leaves are bound to. */
+export interface TracedLevel {
+  readonly traced: TracedLoss;
+  readonly data: ReturnType<typeof dataLeaves>["resources"];
+  readonly batches: { readonly leaf: Tensor; readonly table: Batches } | undefined;
+}
+
+/** A bilevel problem, checked and traced; what the estimators and the outer loop work on. */
+export interface Problem<W extends string = string, H extends string = string> {
+  readonly leaves: Leaves<W, H>;
+  readonly parameters: Named<W>;
+  readonly hyper: Named<H>;
+  readonly lanes: number;
+  readonly steps: number;
+  readonly lr: Rate;
+  readonly momentum: Rate;
+  readonly start: H | undefined;
+  readonly inner: TracedLevel;
+  readonly outer: TracedLevel;
+}
+
+/**
+ * States a bilevel problem: minimise E(w_T(α), α) over α, where w_T comes from T steps of the inner optimizer on
+ * L(w, α).
+ * @throws ProblemError, ShapeError with what does not fit.
+ */
+export function bilevel<
+  W extends string,
+  H extends string,
+  D extends string = never,
+  E extends string = never,
+>(spec: BilevelSpec<W, H, D, E>): Problem<W, H> {
+  const { parameters, hyper, lanes = 1, start, seed = 0 } = spec;
+  const { steps, optimizer } = spec.inner;
+  positive("inner.steps", steps);
+  positive("lanes", lanes);
+  const leaves = new Leaves(parameters, hyper, { laned: { parameters: true, hyper: false } });
+  if (leaves.parameterLayout.size === 0) throw new ProblemError("there are no parameters");
+  if (leaves.hyperLayout.size === 0) throw new ProblemError("there are no hyperparameters");
+  if (start !== undefined && size(leaves.hyperLayout.shape(start)) !== leaves.parameterLayout.size) {
+    throw new ShapeError(
+      `the group "${start}" holds ${size(leaves.hyperLayout.shape(start))} numbers, w_0 has ${leaves.parameterLayout.size}`,
+    );
+  }
+  const rate = (name: string, given: number | H): Rate => {
+    if (typeof given === "number") {
+      if (!(given >= 0))
+        throw new ProblemError(`${name} is ${given}: give a number ≥ 0 or the name of a group`);
+      return { value: given };
+    }
+    const shape: Shape | undefined = leaves.hyperLayout.names.includes(given)
+      ? leaves.hyperLayout.shape(given)
+      : undefined;
+    if (shape === undefined)
+      throw new ProblemError(`${name} names the group "${given}", which does not exist`);
+    if (size(shape) !== 1 && size(shape) !== steps) {
+      throw new ShapeError(
+        `${name} is the group "${given}" of ${size(shape)} numbers: give one, or one for each of ${steps} steps`,
+      );
+    }
+    return { group: given, offset: leaves.hyperLayout.offset(given), perStep: size(shape) !== 1 };
+  };
+  const lr = rate("lr", optimizer.lr);
+  const momentum = rate("momentum", optimizer.momentum);
+  const inner = traceLevel(leaves, spec.inner, steps, seed);
+  const outer = traceLevel(leaves, spec.outer, 1, seed + 1);
+  assertReached(leaves, [inner, outer], [lr, momentum], start);
+  return { leaves, parameters, hyper, lanes, steps, lr, momentum, start, inner, outer };
+}
+
+function positive(name: string, value: number): void {
+  if (!(Number.isInteger(value) && value > 0))
+    throw new ProblemError(`${name} is ${value}: give a whole number > 0`);
+}
+
+function traceLevel<W extends string, H extends string, D extends string>(
+  leaves: Leaves<W, H>,
+  { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
+  steps: number,
+  seed: number,
+): TracedLevel {
+  const { tensors, resources } = dataLeaves(data);
+  const full: Loss<W, H, D> = (w, a, d) => loss(w, a, d, { rows: (tensor) => tensor });
+  if (batch === undefined)
+    return { traced: leaves.trace(full, tensors), data: resources, batches: undefined };
+  const counts = new Set(Object.values<Values>(data).map((given) => given.shape[0] ?? 0));
+  const [examples = 0] = counts;
+  if (counts.size !== 1 || !(Number.isInteger(batch) && batch > 0 && batch <= examples)) {
+    throw new ProblemError(
+      `batches of ${batch} need data whose arrays all have at least so many rows; they have ${[...counts].join(", ") || "none"}`,
+    );
+  }
+  const index = leaf("batch", [batch], { dtype: "i32" });
+  const rows = (tensor: Tensor) => gather(tensor, index);
+  const sampled: Loss<W, H, D> = (w, a, d) => {
+    const taken = Object.entries<Tensor>(d).map(([name, tensor]) => [name, rows(tensor)]);
+    return loss(w, a, Object.fromEntries(taken) as Tensors<D>, { rows });
+  };
+  return {
+    traced: leaves.trace(sampled, tensors),
+    data: resources,
+    batches: { leaf: index, table: new Batches({ examples, batch, steps, seed }) },
+  };
+}
+
+/** Every group must reach a loss or the optimizer, else its gradient is zero for a reason nobody meant. */
+function assertReached<W extends string, H extends string>(
+  { hyperLayout, hyper }: Leaves<W, H>,
+  levels: readonly TracedLevel[],
+  rates: readonly Rate[],
+  start: string | undefined,
+): void {
+  const used = new Set<string>(rates.flatMap((rate) => ("group" in rate ? [rate.group] : [])));
+  if (start !== undefined) used.add(start);
+  for (const { traced } of levels) {
+    for (const { offset, size: count } of rangesOf(traced.value, hyper)) {
+      for (const name of hyperLayout.names) {
+        const first = hyperLayout.offset(name);
+        if (offset < first + size(hyperLayout.shape(name)) && first < offset + count) used.add(name);
+      }
+    }
+  }
+  const lost = hyperLayout.names.filter((name) => !used.has(name));
+  if (lost.length > 0) {
+    throw new ProblemError(
+      `the hyperparameter group ${lost.map((name) => `"${name}"`).join(", ")} reaches neither loss nor the inner optimizer: its hypergradient would be zero`,
+    );
+  }
+}
+
+/** The parts of a flat leaf that a tensor is computed from. */
+function rangesOf(root: Tensor, flat: Tensor): { offset: number; size: number }[] {
+  return topological([root]).flatMap((tensor) => {
+    if (tensor.source.kind === "view" && tensor.source.base === flat)
+      return [{ offset: tensor.source.offset, size: tensor.size }];
+    return parents(tensor).includes(flat) && tensor.source.kind === "rule"
+      ? [{ offset: 0, size: flat.size }]
+      : [];
+  });
+}

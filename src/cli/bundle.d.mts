@@ -1,0 +1,15 @@
+/**
+ * Compiles a TypeScript entry and everything it imports by path into one module.
+ *
+ * @returns the module's text, with its source map
+ * @throws esbuild's BuildFailure when the source is wrong
+ */
+export function bundle(options: {
+  /** The entry's TypeScript. */
+  source: string;
+  /** The folder that the entry's imports start at. */
+  folder: string;
+  platform: "node" | "browser";
+  /** The file that the bare name "hypergrad" stands for. */
+  library?: string;
+}): Promise<string>;

@@ -1,0 +1,96 @@
+// Plain JavaScript because the launcher needs it before anything can compile TypeScript; the types are in
+// bundle.d.mts.
+import { readFile } from "node:fs/promises";
+import { builtinModules } from "node:module";
+import { basename } from "node:path";
+import { pathToFileURL } from "node:url";
+import { build } from "esbuild";
+
+const builtins = new Set(builtinModules);
+
+export async function bundle({ source, folder, platform, library }) {
+  const result = await build({
+    stdin: { contents: source, resolveDir: folder, sourcefile: "entry.ts", loader: "ts" },
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: platform === "browser" ? "browser" : "node",
+    target: platform === "browser" ? "chrome120" : "node20",
+    // Named, so that esbuild leaves out its own "module" condition, which Node does not know.
+    conditions: platform === "browser" ? ["browser"] : ["node"],
+    sourcemap: "inline",
+    // The map names its sources as seen from the current folder, not from where the bundle will be put.
+    sourceRoot: pathToFileURL(`${process.cwd()}/`).href,
+    logLevel: "silent",
+    plugins: [selfReference(library), platform === "browser" ? browserPackages : nodePackages, ownUrls],
+  });
+  return result.outputFiles[0].text;
+}
+
+/** The bare name of this package means its sources. */
+const selfReference = (library) => ({
+  name: "self-reference",
+  setup(build) {
+    if (library) build.onResolve({ filter: /^hypergrad$/ }, () => ({ path: library }));
+  },
+});
+
+/**
+ * Packages stay outside, under the full address they have for the file that imports them: so the bundle can
+ * be put anywhere.
+ */
+const nodePackages = {
+  name: "node-packages",
+  setup(build) {
+    build.onResolve({ filter: /^[^./]/ }, async (args) => {
+      if (args.kind === "entry-point" || args.pluginData === "resolving") return undefined;
+      if (args.path.startsWith("node:") || builtins.has(args.path))
+        return { path: args.path, external: true };
+      const found = await build.resolve(args.path, {
+        kind: args.kind,
+        importer: args.importer,
+        resolveDir: args.resolveDir,
+        pluginData: "resolving",
+      });
+      if (found.errors.length > 0) {
+        // A dynamic import may be an optional package: then it fails where it is reached, not here.
+        return args.kind === "dynamic-import"
+          ? { path: args.path, external: true }
+          : { errors: found.errors };
+      }
+      if (/\.[cm]?tsx?$/.test(found.path)) return { path: found.path };
+      return { path: pathToFileURL(found.path).href, external: true };
+    });
+  },
+};
+
+/** Code for Node may be imported dynamically, where a page never gets to; a plain import of it is an error. */
+const browserPackages = {
+  name: "browser-packages",
+  setup(build) {
+    const nodeOnly = new Set(["webgpu", "cli-progress", "@sparticuz/chromium", "playwright-core", "esbuild"]);
+    build.onResolve({ filter: /^[^./]/ }, (args) => {
+      const isNode = args.path.startsWith("node:") || builtins.has(args.path) || nodeOnly.has(args.path);
+      if (!isNode || args.pluginData === "resolving") return undefined;
+      if (args.kind === "dynamic-import") return { path: args.path, external: true };
+      const text = `"${args.path}" is not there in a browser (imported by ${basename(args.importer)})`;
+      return { errors: [{ text }] };
+    });
+  },
+};
+
+/** A bundled file keeps its own address: `import.meta.url` becomes a constant at the file's start. */
+const ownUrls = {
+  name: "own-urls",
+  setup(build) {
+    build.initialOptions.define = { "import.meta.url": "importMetaUrl" };
+    build.onLoad({ filter: /\.[cm]?[jt]s$/, namespace: "file" }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      if (!text.includes("import.meta.url")) return undefined;
+      const constant = `const importMetaUrl = ${JSON.stringify(pathToFileURL(path).href)};`;
+      // Without a line of its own, so that the source map's lines stay right.
+      const contents = text.replace(/^(#!.*)?/, () => constant);
+      return { contents, loader: /ts$/.test(path) ? "ts" : "js" };
+    });
+  },
+};

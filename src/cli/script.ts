@@ -1,0 +1,31 @@
+import { describeError, exitCode } from "../host/errors.ts";
+import { interruptCode } from "../host/interrupt.ts";
+import { runtime } from "../host/runtime.ts";
+import { finish, note } from "../host/terminal.ts";
+
+/**
+ * Runs a program to its end and ends the process (or the page) with its exit code: the number it
+ * returns, else 0, 2 for a UsageError, 1 for another error, 130 or 143 after a signal. The end of the module is the end of the program: what is still
+ * running then is cut off.
+ */
+export async function runScript(program: () => Promise<unknown>): Promise<never> {
+  endWithReader();
+  let code: number;
+  try {
+    const result = await program();
+    code = typeof result === "number" ? result : interruptCode();
+  } catch (error) {
+    note(describeError(error));
+    code = exitCode(error);
+  }
+  return finish(code);
+}
+
+/** A reader that has gone away (`| head`) ends the program quietly, as it ends other programs. */
+function endWithReader(): void {
+  if (runtime() === "browser") return;
+  process.stdout.on("error", (error: { code?: string }) => {
+    if (error.code === "EPIPE") process.exit(141);
+    throw error;
+  });
+}

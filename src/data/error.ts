@@ -1,0 +1,13 @@
+/** A data file that cannot be used: which file, where in it, what is wrong and what to do about it. */
+export class DataError extends Error {
+  override readonly name = "DataError";
+  readonly file: string;
+  /** Byte position at which the fault shows; of the decompressed bytes where the message says so. */
+  readonly offset: number;
+
+  constructor(file: string, offset: number, problem: string, remedy: string, options?: ErrorOptions) {
+    super(`${file}: at byte ${offset}: ${problem}; ${remedy}`, options);
+    this.file = file;
+    this.offset = offset;
+  }
+}

@@ -1,0 +1,72 @@
+import { DataError } from "./error.ts";
+import { gunzip, isGzip } from "./gzip.ts";
+
+/** An array of unsigned bytes in row-major order. */
+export interface Idx {
+  /** Length of each axis, outermost first. */
+  shape: number[];
+  data: Uint8Array;
+}
+
+const UNSIGNED_BYTE = 0x08;
+const OTHER_TYPES: Record<number, string> = {
+  9: "signed bytes",
+  11: "16-bit integers",
+  12: "32-bit integers",
+  13: "32-bit floats",
+  14: "64-bit floats",
+};
+const DAMAGED = "the file is damaged, cut off or has bytes added: copy or download it again";
+
+/**
+ * Reads an IDX file (the format of MNIST: two zero bytes, type, rank, big-endian axis lengths, elements)
+ * of unsigned bytes, plain or gzip-compressed; the contents decide which, not the name.
+ * @param name what to call the file in errors
+ * @throws DataError naming the file and the byte if it is anything but one whole IDX array of bytes
+ */
+export async function decodeIdx(bytes: Uint8Array, name: string): Promise<Idx> {
+  if (!isGzip(bytes)) return parse(bytes, name, "");
+  return parse(await gunzip(bytes, name), name, " of the decompressed data");
+}
+
+function parse(bytes: Uint8Array, name: string, where: string): Idx {
+  const fail = (at: number, problem: string, remedy = DAMAGED) =>
+    new DataError(name, at, where === "" ? problem : `(${where.trim()}) ${problem}`, remedy);
+
+  if (bytes.length < 4) throw fail(bytes.length, "the file ends inside the 4-byte IDX magic number");
+  const [zero0, zero1, type, rank] = bytes as unknown as [number, number, number, number];
+  if (zero0 !== 0 || zero1 !== 0) {
+    const start = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    throw fail(0, `this is no IDX file: it starts with ${start}, not 00 00 08`, "give an IDX file");
+  }
+  if (type !== UNSIGNED_BYTE) {
+    const held = OTHER_TYPES[type] ?? `elements of unknown type ${type}`;
+    throw fail(2, `it holds ${held}`, "give an IDX file of unsigned bytes (type 8)");
+  }
+  if (rank === 0) throw fail(3, "the array has no axes", DAMAGED);
+
+  const header = 4 + 4 * rank;
+  if (bytes.length < header) {
+    throw fail(bytes.length, `the file ends inside its header of ${header} bytes`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const shape: number[] = [];
+  let size = 1;
+  for (let axis = 0; axis < rank; axis++) {
+    const at = 4 + 4 * axis;
+    const length = view.getUint32(at);
+    shape.push(length);
+    size *= length;
+    if (!Number.isSafeInteger(size)) {
+      throw fail(at, `the axes ${shape.join(" × ")} multiply to more than any file holds`);
+    }
+  }
+  const found = bytes.length - header;
+  if (found < size) {
+    throw fail(bytes.length, `the file ends after ${found} of ${size} elements (${shape.join(" × ")})`);
+  }
+  if (found > size) {
+    throw fail(header + size, `${found - size} bytes follow the last element (${shape.join(" × ")})`);
+  }
+  return { shape, data: bytes.subarray(header) };
+}

@@ -1,0 +1,13 @@
+import type { Unroll } from "../bilevel/unroll.ts";
+
+/** A way to compute, or to estimate, the hypergradient of one unrolled inner loop. */
+export interface Estimator {
+  /** The name used everywhere: in flags, tables and JSON. */
+  readonly name: string;
+  /** States of the trajectory it stores, for a horizon of `steps`. */
+  slots(steps: number): number;
+  /** Jacobian and Hessian products it takes. */
+  products(steps: number): number;
+  /** Records the inner loop and everything that makes h out of it; E goes to the outer loss. */
+  record(unroll: Unroll): void;
+}

@@ -1,0 +1,258 @@
+import type { Block, Resource } from "./block.ts";
+import type { Dispatch, Sequence } from "./dispatch.ts";
+import type { Gpu } from "./gpu.ts";
+import { assertFits, type MemoryReport, memoryReport } from "./memory.ts";
+import type { Readback } from "./readback.ts";
+
+interface Command {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly offsets: readonly number[];
+  readonly grid: readonly [number, number, number];
+}
+
+/** GPU time of one dispatch of a sequence, measured in a pass of its own. */
+export interface DispatchTime {
+  readonly dispatch: Dispatch;
+  readonly nanoseconds: number;
+}
+
+/**
+ * Sequences made ready to run: buffers allocated, pipelines compiled in parallel, bind groups made. Running one
+ * creates no GPU object but the command buffer.
+ */
+export class Executable {
+  readonly gpu: Gpu;
+  readonly memory: MemoryReport;
+  readonly #buffers: Map<Block, GPUBuffer>;
+  readonly #commands: Map<Sequence, Command[]>;
+
+  private constructor(
+    gpu: Gpu,
+    blocks: readonly Block[],
+    buffers: Map<Block, GPUBuffer>,
+    commands: Map<Sequence, Command[]>,
+  ) {
+    this.gpu = gpu;
+    this.memory = memoryReport(blocks);
+    this.#buffers = buffers;
+    this.#commands = commands;
+  }
+
+  /**
+   * @param advice what would fit instead, for the error.
+   * @throws MemoryError before anything is allocated; OutOfMemoryError, ValidationError afterwards.
+   */
+  static async build(gpu: Gpu, sequences: readonly Sequence[], advice?: () => string): Promise<Executable> {
+    const blocks = [...blocksOf(sequences)];
+    const { limits } = gpu.device;
+    assertFits(
+      blocks,
+      { buffer: limits.maxBufferSize, binding: limits.maxStorageBufferBindingSize, total: gpu.memory },
+      advice,
+    );
+    const buffers = new Map(blocks.map((block) => [block, allocate(gpu, block)] as const));
+    const bindGroups = new Map<string, GPUBindGroup>();
+    const blockIds = new Map(blocks.map((block, index) => [block, index] as const));
+    const commands = new Map<Sequence, Command[]>();
+    const layoutIds = new Map<GPUBindGroupLayout, number>();
+
+    await Promise.all(sequences.flatMap(({ dispatches }) => dispatches.map((d) => gpu.pipeline(d))));
+    for (const sequence of sequences) {
+      const list: Command[] = [];
+      for (const dispatch of sequence.dispatches) {
+        const { pipeline, layout } = await gpu.pipeline(dispatch);
+        if (!layoutIds.has(layout)) layoutIds.set(layout, layoutIds.size);
+        const key = [
+          layoutIds.get(layout),
+          ...dispatch.bindings.map(({ resource }) => describe(resource, blockIds)),
+        ].join();
+        let bindGroup = bindGroups.get(key);
+        if (bindGroup === undefined) {
+          bindGroup = gpu.bindGroup(dispatch.label, layout, entries(dispatch, buffers));
+          bindGroups.set(key, bindGroup);
+        }
+        const offsets = dispatch.bindings.flatMap(({ resource }) =>
+          resource.dynamic ? [resource.offset ?? 0] : [],
+        );
+        list.push({ pipeline, bindGroup, offsets, grid: dispatch.grid });
+      }
+      commands.set(sequence, list);
+    }
+    await gpu.settle();
+    return new Executable(gpu, blocks, buffers, commands);
+  }
+
+  /** Runs sequences one after another in one submit. Returns at once; errors come with the next await. */
+  run(...sequences: Sequence[]): void {
+    this.gpu.submit(this.#record(sequences).finish());
+  }
+
+  /** Likewise, and brings a block back when all has run. */
+  runAndRead(readback: Readback, ...sequences: Sequence[]): Promise<ArrayBuffer> {
+    const encoder = this.#record(sequences);
+    const wait = readback.encode(encoder, this.buffer(readback.block));
+    this.gpu.submit(encoder.finish());
+    return wait();
+  }
+
+  #record(sequences: readonly Sequence[]): GPUCommandEncoder {
+    const encoder = this.gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const sequence of sequences) this.#encode(pass, this.#commandsOf(sequence));
+    pass.end();
+    return encoder;
+  }
+
+  /** GPU time of a whole sequence in nanoseconds, by timestamps around one pass. */
+  async time(sequence: Sequence): Promise<number> {
+    const [nanoseconds] = await this.#timed([this.#commandsOf(sequence)]);
+    return nanoseconds!;
+  }
+
+  /** GPU time of every dispatch, each in a pass of its own (the sum exceeds `time` by the passes' overhead). */
+  async profile(sequence: Sequence): Promise<DispatchTime[]> {
+    const times = await this.#timed(this.#commandsOf(sequence).map((command) => [command]));
+    return sequence.dispatches.map((dispatch, index) => ({ dispatch, nanoseconds: times[index]! }));
+  }
+
+  async #timed(passes: readonly (readonly Command[])[]): Promise<number[]> {
+    const { gpu } = this;
+    const times: number[] = [];
+    // A query set holds at most 4096 queries (WebGPU, GPUQuerySetDescriptor).
+    for (let start = 0; start < passes.length; start += 2048) {
+      const chunk = passes.slice(start, start + 2048);
+      const count = 2 * chunk.length;
+      const querySet = gpu.device.createQuerySet({ type: "timestamp", count });
+      const resolved = gpu.buffer(
+        "timestamps",
+        8 * count,
+        GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+      );
+      const encoder = gpu.device.createCommandEncoder();
+      chunk.forEach((commands, index) => {
+        const pass = encoder.beginComputePass({
+          timestampWrites: {
+            querySet,
+            beginningOfPassWriteIndex: 2 * index,
+            endOfPassWriteIndex: 2 * index + 1,
+          },
+        });
+        this.#encode(pass, commands);
+        pass.end();
+      });
+      encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
+      gpu.submit(encoder.finish());
+      const stamps = new BigInt64Array(await readBuffer(gpu, resolved, 0, 8 * count));
+      for (let i = 0; i < chunk.length; i++) times.push(Number(stamps[2 * i + 1]! - stamps[2 * i]!));
+      querySet.destroy();
+      resolved.destroy();
+    }
+    return times;
+  }
+
+  #commandsOf(sequence: Sequence): Command[] {
+    const commands = this.#commands.get(sequence);
+    if (commands === undefined) throw new Error(`sequence "${sequence.name}" was not part of this build`);
+    return commands;
+  }
+
+  #encode(pass: GPUComputePassEncoder, commands: readonly Command[]): void {
+    let current: GPUComputePipeline | undefined;
+    for (const { pipeline, bindGroup, offsets, grid } of commands) {
+      if (pipeline !== current) pass.setPipeline(pipeline);
+      current = pipeline;
+      pass.setBindGroup(0, bindGroup, offsets);
+      pass.dispatchWorkgroups(...grid);
+    }
+    this.gpu.counters.dispatches += commands.length;
+  }
+
+  /** Copies bytes of a block back to the host. @throws the device's first error. */
+  async read(block: Block, offset = 0, size = block.bytes - offset): Promise<ArrayBuffer> {
+    return await readBuffer(this.gpu, this.buffer(block), offset, size);
+  }
+
+  async readFloats(block: Block, offset: number, count: number): Promise<Float32Array> {
+    return new Float32Array(await this.read(block, 4 * offset, 4 * count));
+  }
+
+  /** Writes to a block; one that no dispatch of the build touches does not exist and is passed over. */
+  writeIfUsed(block: Block, data: ArrayBufferView): void {
+    if (this.#buffers.has(block) && data.byteLength > 0) this.write(block, data);
+  }
+
+  write(block: Block, data: ArrayBufferView, offset = 0): void {
+    this.gpu.device.queue.writeBuffer(
+      this.buffer(block),
+      offset,
+      data.buffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+  }
+
+  buffer(block: Block): GPUBuffer {
+    const buffer = this.#buffers.get(block);
+    if (buffer === undefined) throw new Error(`${block.label} is not part of this build`);
+    return buffer;
+  }
+
+  /** Frees the buffers. */
+  destroy(): void {
+    for (const buffer of this.#buffers.values()) buffer.destroy();
+  }
+}
+
+function* blocksOf(sequences: readonly Sequence[]): Generator<Block> {
+  const seen = new Set<Block>();
+  for (const { dispatches } of sequences) {
+    for (const { bindings } of dispatches) {
+      for (const { resource } of bindings) {
+        if (seen.has(resource.block)) continue;
+        seen.add(resource.block);
+        yield resource.block;
+      }
+    }
+  }
+}
+
+function allocate(gpu: Gpu, block: Block): GPUBuffer {
+  const usage =
+    GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const buffer = gpu.buffer(block.label, block.bytes, usage);
+  const { initial } = block;
+  if (initial !== undefined) {
+    gpu.device.queue.writeBuffer(buffer, 0, initial.buffer, initial.byteOffset, initial.byteLength);
+  }
+  return buffer;
+}
+
+function describe(resource: Resource, ids: Map<Block, number>): string {
+  const offset = resource.dynamic ? "*" : (resource.offset ?? 0);
+  return `${ids.get(resource.block)}:${offset}:${resource.size ?? ""}`;
+}
+
+function entries(dispatch: Dispatch, buffers: Map<Block, GPUBuffer>): GPUBindGroupEntry[] {
+  return dispatch.bindings.map(({ binding, resource }) => ({
+    binding,
+    resource: {
+      buffer: buffers.get(resource.block)!,
+      offset: resource.dynamic ? 0 : (resource.offset ?? 0),
+      size: resource.size,
+    },
+  }));
+}
+
+async function readBuffer(gpu: Gpu, source: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
+  gpu.check();
+  const staging = gpu.buffer("staging", size, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(source, offset, staging, 0, size);
+  gpu.submit(encoder.finish());
+  await staging.mapAsync(GPUMapMode.READ);
+  gpu.check();
+  const copy = staging.getMappedRange().slice(0);
+  staging.destroy();
+  return copy;
+}

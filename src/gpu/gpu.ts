@@ -1,0 +1,158 @@
+import { type AdapterChoice, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { DeviceLostError, type HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
+
+export interface OpenOptions extends AdapterOptions {
+  /** Most bytes one plan may take; a plan over it is refused with a MemoryError. Default: what the buffers' limits allow. */
+  memory?: number;
+}
+
+/** What the engine has asked of WebGPU so far; a steady-state outer step moves `submits` alone. */
+export interface Counters {
+  buffers: number;
+  bindGroups: number;
+  pipelines: number;
+  submits: number;
+  dispatches: number;
+}
+
+interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** A device, its pipelines, and the first error it met. Every GPU object of the engine is made through here. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly choice: AdapterChoice;
+  readonly memory: number | undefined;
+  readonly counters: Counters = { buffers: 0, bindGroups: 0, pipelines: 0, submits: 0, dispatches: 0 };
+  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  #failure: HypergradError | undefined;
+
+  /**
+   * Opens the best adapter there is, with all its limits.
+   * @throws AdapterError when there is none, saying what was tried and what to install.
+   */
+  static async open(options: OpenOptions = {}): Promise<Gpu> {
+    const choice = await requestAdapter(options);
+    const { adapter } = choice;
+    const limits = adapter.limits;
+    const optional: GPUFeatureName[] = ["timestamp-query", "subgroups"];
+    const device = await adapter.requestDevice({
+      requiredFeatures: optional.filter((feature) => adapter.features.has(feature)),
+      requiredLimits: {
+        maxBufferSize: limits.maxBufferSize,
+        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+        maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+      },
+    });
+    return new Gpu(device, choice, options.memory);
+  }
+
+  private constructor(device: GPUDevice, choice: AdapterChoice, memory: number | undefined) {
+    this.device = device;
+    this.choice = choice;
+    this.memory = memory;
+    device.addEventListener("uncapturederror", (event) => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#fail(
+        error.constructor.name === "GPUOutOfMemoryError"
+          ? new OutOfMemoryError(`${error.message} Ask for less: a smaller K, fewer lanes, or greedy().`)
+          : new ValidationError(error.message),
+      );
+    });
+    void device.lost.then((info) => {
+      if (info.reason !== "destroyed") {
+        this.#fail(
+          new DeviceLostError(
+            `the GPU device was lost (${info.message || info.reason}). Open a new one; on a display GPU a long submit may have met the driver's watchdog: fewer inner steps per submit help.`,
+          ),
+        );
+      }
+    });
+  }
+
+  #fail(error: HypergradError): void {
+    this.#failure ??= error;
+  }
+
+  /** @throws the first error the device has met, if any. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Resolves when all submitted work is done. @throws like `check`. */
+  async settle(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  buffer(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    this.counters.buffers++;
+    return this.device.createBuffer({ label, size, usage });
+  }
+
+  bindGroup(label: string, layout: GPUBindGroupLayout, entries: GPUBindGroupEntry[]): GPUBindGroup {
+    this.counters.bindGroups++;
+    return this.device.createBindGroup({ label, layout, entries });
+  }
+
+  submit(commands: GPUCommandBuffer): void {
+    this.counters.submits++;
+    this.device.queue.submit([commands]);
+  }
+
+  /**
+   * The compiled pipeline of a dispatch; equal code with equal bindings is compiled once.
+   * @throws ValidationError with the compiler's message.
+   */
+  pipeline(dispatch: Dispatch): Promise<Pipeline> {
+    const signature = dispatch.bindings.map(
+      ({ binding, access, resource }) => `${binding}${access}${resource.dynamic ? "*" : ""}`,
+    );
+    const key = `${signature.join()}\n${dispatch.code}`;
+    const known = this.#pipelines.get(key);
+    if (known !== undefined) return known;
+    const made = this.#compile(dispatch);
+    this.#pipelines.set(key, made);
+    return made;
+  }
+
+  async #compile({ label, code, bindings }: Dispatch): Promise<Pipeline> {
+    this.counters.pipelines++;
+    const layout = this.device.createBindGroupLayout({
+      label,
+      entries: bindings.map(({ binding, access, resource }) => ({
+        binding,
+        visibility: GPUShaderStage.COMPUTE,
+        buffer: {
+          type: access === "read" ? "read-only-storage" : access === "write" ? "storage" : "uniform",
+          hasDynamicOffset: resource.dynamic ?? false,
+        },
+      })),
+    });
+    const module = this.device.createShaderModule({ label, code });
+    try {
+      const pipeline = await this.device.createComputePipelineAsync({
+        label,
+        layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main" },
+      });
+      return { pipeline, layout };
+    } catch (error) {
+      const { messages } = await module.getCompilationInfo();
+      const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");
+      throw new ValidationError(`kernel "${label}" was refused: ${details || String(error)}\n${code}`);
+    }
+  }
+
+  /** Gives the device back; everything on it is gone. */
+  close(): void {
+    this.device.destroy();
+  }
+}

@@ -1,0 +1,20 @@
+import { fill } from "./operations/fill.ts";
+import type { Shape } from "./shape.ts";
+import { constantValue, type DType, type Rule, Tensor } from "./tensor.ts";
+
+/** A tensor or a number, which stands for a constant of any shape. */
+export type Like = Tensor | number;
+
+/** The tensor that `rule` makes of `inputs`. */
+export function apply(rule: Rule, inputs: readonly Tensor[], shape: Shape, dtype: DType = "f32"): Tensor {
+  const taken = rule.literals ? inputs : inputs.map(materialize);
+  return new Tensor(shape, dtype, { kind: "rule", rule, inputs: taken });
+}
+
+/** The same values in memory: constants are written out, anything else is itself. */
+export function materialize(tensor: Tensor): Tensor {
+  const value = constantValue(tensor);
+  return value === undefined
+    ? tensor
+    : new Tensor(tensor.shape, "f32", { kind: "rule", rule: fill(value), inputs: [] });
+}

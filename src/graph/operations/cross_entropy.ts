@@ -1,0 +1,77 @@
+import {
+  correct as correctShader,
+  crossEntropyBackward,
+  crossEntropy as crossEntropyShader,
+  type Logits,
+} from "../../../shaders/cross_entropy.ts";
+import { linearGrid } from "../../../shaders/operand.ts";
+import { apply } from "../apply.ts";
+import { broadcastIndex, formatShape, ShapeError } from "../shape.ts";
+import type { Rule, Tensor } from "../tensor.ts";
+
+/**
+ * Softmax cross-entropy of each example: logits [n × classes], labels i32 [n] in [0, classes), result [n].
+ * Fused, and stable for logits of any size. @throws ShapeError
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
+  return apply(forward(dimensions(logits, labels)), [logits, labels], labels.shape);
+}
+
+/** 1 where the largest logit is the label's, else 0: [n]. The mean is the accuracy. Not differentiable. */
+export function correct(logits: Tensor, labels: Tensor): Tensor {
+  const size = dimensions(logits, labels);
+  const rule: Rule = {
+    name: "correct",
+    reads: () => [true, true],
+    kernel: ({ inputs: [z, label], out }) => ({
+      code: correctShader(size, z!, label!, out),
+      grid: linearGrid(size.rows),
+      flops: 0,
+    }),
+  };
+  return apply(rule, [logits, labels], labels.shape);
+}
+
+function dimensions(logits: Tensor, labels: Tensor): Logits {
+  const [rows, classes] = logits.shape;
+  if (
+    logits.shape.length !== 2 ||
+    labels.dtype !== "i32" ||
+    labels.shape.length !== 1 ||
+    labels.shape[0] !== rows
+  ) {
+    throw new ShapeError(
+      `cross-entropy takes logits [n×classes] and i32 labels [n], not ${formatShape(logits.shape)} and ${labels.dtype} ${formatShape(labels.shape)}`,
+    );
+  }
+  return { rows: rows!, classes: classes! };
+}
+
+function forward(size: Logits): Rule {
+  return {
+    name: "cross-entropy",
+    reads: () => [true, true],
+    kernel: ({ inputs: [z, label], out }) => ({
+      code: crossEntropyShader(size, z!, label!, out),
+      grid: linearGrid(size.rows),
+      flops: size.rows * size.classes * (out.tangent ? 6 : 4),
+    }),
+    vjp: ([z, label], _output, cotangent) => [
+      apply(backward(size), [z!, label!, cotangent], z!.shape),
+      undefined,
+    ],
+  };
+}
+
+function backward(size: Logits): Rule {
+  return {
+    name: "cross-entropy backward",
+    literals: true,
+    reads: ({ primal, active }) => [true, true, primal || active[0]!],
+    kernel: ({ inputs: [z, label, u], out }) => ({
+      code: crossEntropyBackward(size, z!, label!, u!, broadcastIndex([size.rows], u!.shape), out),
+      grid: linearGrid(size.rows),
+      flops: size.rows * size.classes * (out.tangent ? 10 : 5),
+    }),
+  };
+}

@@ -1,0 +1,58 @@
+import { linearGrid } from "../../../shaders/operand.ts";
+import { type Elementwise, unary, unaryBackward } from "../../../shaders/unary.ts";
+import { apply } from "../apply.ts";
+import { broadcastIndex, size } from "../shape.ts";
+import type { Rule, Tensor } from "../tensor.ts";
+
+/**
+ * An elementwise operation from three WGSL expressions in `x`: the function and its first and second derivative.
+ * A wrong derivative shows in `checkGradient`-style tests; a malformed expression is a ValidationError at build.
+ */
+export function elementwise(name: string, expressions: Elementwise): (x: Tensor) => Tensor {
+  const forward: Rule = {
+    name,
+    reads: () => [true],
+    kernel({ inputs: [x], out }) {
+      const count = size(out.shape);
+      return { code: unary(expressions, count, x!, out), grid: linearGrid(count), flops: count };
+    },
+    vjp: ([x], _output, cotangent) => [apply(backward, [x!, cotangent], x!.shape)],
+  };
+  const backward: Rule = {
+    name: `${name} backward`,
+    literals: true,
+    reads: ({ primal, active }) => [true, primal || active[0]!],
+    kernel({ inputs: [x, u], out }) {
+      const count = size(out.shape);
+      const code = unaryBackward(expressions, count, x!, u!, broadcastIndex(out.shape, u!.shape), out);
+      return { code, grid: linearGrid(count), flops: count };
+    },
+  };
+  return (x) => apply(forward, [x], x.shape);
+}
+
+const logistic = "(1.0 / (1.0 + exp(-x)))";
+const logisticSlope = "(1.0 / ((1.0 + exp(-x)) * (1.0 + exp(x))))";
+
+export const exp = elementwise("exp", { f: "exp(x)", df: "exp(x)", ddf: "exp(x)" });
+export const log = elementwise("log", { f: "log(x)", df: "1.0 / x", ddf: "-1.0 / (x * x)" });
+export const sqrt = elementwise("sqrt", { f: "sqrt(x)", df: "0.5 / sqrt(x)", ddf: "-0.25 / (x * sqrt(x))" });
+export const sin = elementwise("sin", { f: "sin(x)", df: "cos(x)", ddf: "-sin(x)" });
+export const tanh = elementwise("tanh", {
+  f: "tanh(x)",
+  df: "1.0 - tanh(x) * tanh(x)",
+  ddf: "-2.0 * tanh(x) * (1.0 - tanh(x) * tanh(x))",
+});
+export const sigmoid = elementwise("sigmoid", {
+  f: logistic,
+  df: logisticSlope,
+  ddf: `-${logisticSlope} * tanh(0.5 * x)`,
+});
+export const softplus = elementwise("softplus", {
+  f: "max(x, 0.0) + log(1.0 + exp(-abs(x)))",
+  df: logistic,
+  ddf: logisticSlope,
+});
+/** max(x, 0); its derivative at 0 is taken as 0. */
+export const relu = elementwise("relu", { f: "max(x, 0.0)", df: "select(0.0, 1.0, x > 0.0)", ddf: "0.0" });
+export const square = elementwise("square", { f: "x * x", df: "2.0 * x", ddf: "2.0" });

@@ -1,0 +1,50 @@
+import { gather as gatherShader, type Rows, scatter as scatterShader } from "../../../shaders/gather.ts";
+import { linearGrid } from "../../../shaders/operand.ts";
+import { apply } from "../apply.ts";
+import { formatShape, ShapeError, size } from "../shape.ts";
+import type { Rule, Tensor } from "../tensor.ts";
+
+/**
+ * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x); others read nothing
+ * that is defined. @throws ShapeError
+ */
+export function gather(x: Tensor, index: Tensor): Tensor {
+  const [rows] = x.shape;
+  if (rows === undefined || index.dtype !== "i32" || index.shape.length !== 1) {
+    throw new ShapeError(
+      `gather takes rows of a tensor by an i32 vector, not ${formatShape(x.shape)} by ${index.dtype} ${formatShape(index.shape)}`,
+    );
+  }
+  const table: Rows = { rows, width: x.size / rows, count: index.size };
+  return apply(gatherRule(table), [x, index], [index.size, ...x.shape.slice(1)], x.dtype);
+}
+
+function gatherRule(table: Rows): Rule {
+  return {
+    name: "gather",
+    reads: ({ primal }) => [primal, true],
+    kernel({ inputs: [x, index], out }) {
+      const count = size(out.shape);
+      return { code: gatherShader(table, x!, index!, out), grid: linearGrid(count), flops: 0 };
+    },
+    vjp: ([x, index], _output, cotangent) => [
+      apply(scatterRule(table), [cotangent, index!], x!.shape),
+      undefined,
+    ],
+  };
+}
+
+function scatterRule(table: Rows): Rule {
+  return {
+    name: "scatter",
+    reads: ({ primal }) => [primal, true],
+    kernel({ inputs: [x, index], out }) {
+      const count = size(out.shape);
+      return {
+        code: scatterShader(table, x!, index!, out),
+        grid: linearGrid(count),
+        flops: table.count * table.width,
+      };
+    },
+  };
+}

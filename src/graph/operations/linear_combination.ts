@@ -1,0 +1,125 @@
+import { linearCombination, type Term } from "../../../shaders/binary.ts";
+import { linearGrid } from "../../../shaders/operand.ts";
+import { apply, type Like } from "../apply.ts";
+import { broadcast, broadcastIndex, sameShape, size } from "../shape.ts";
+import { constant, constantValue, type Rule, type Tensor } from "../tensor.ts";
+import { sumTo } from "./reduce.ts";
+
+/** coefficient · tensor, as it enters a linear combination. */
+interface Scaled {
+  readonly coefficient: number;
+  readonly tensor: Tensor;
+}
+
+interface LinearCombination extends Rule {
+  readonly coefficients: readonly number[];
+  readonly offset: number;
+}
+
+function isLinearCombination(rule: Rule): rule is LinearCombination {
+  return rule.name === "combine";
+}
+
+/** a + b, with broadcasting. */
+export function add(a: Like, b: Like): Tensor {
+  return combine([
+    [1, a],
+    [1, b],
+  ]);
+}
+
+/** a - b, with broadcasting. */
+export function sub(a: Like, b: Like): Tensor {
+  return combine([
+    [1, a],
+    [-1, b],
+  ]);
+}
+
+/** -x. */
+export function neg(x: Like): Tensor {
+  return scale(-1, x);
+}
+
+/** factor · x for a number known when the graph is built. */
+export function scale(factor: number, x: Like): Tensor {
+  return combine([[factor, x]]);
+}
+
+/** Most tensors one kernel combines: each takes two bindings when dual, the output two, of eight guaranteed. */
+const MOST_TERMS = 3;
+
+/** Sum of coefficient · tensor. Multiples of tensors are taken in, so that a scaled sum is one kernel. */
+function combine(list: readonly (readonly [number, Like])[]): Tensor {
+  let offset = 0;
+  let shape: readonly number[] = [];
+  const terms: Scaled[] = [];
+  for (const [coefficient, like] of list) {
+    const tensor = typeof like === "number" ? constant(like) : like;
+    shape = broadcast(shape, tensor.shape);
+    const value = constantValue(tensor);
+    const multiple = multipleOf(tensor);
+    if (value !== undefined) offset += coefficient * value;
+    else if (multiple !== undefined) {
+      terms.push({ coefficient: coefficient * multiple.coefficient, tensor: multiple.tensor });
+    } else terms.push({ coefficient, tensor });
+  }
+  if (terms.length === 0) return constant(offset, shape);
+  const [only] = terms;
+  if (terms.length === 1 && only!.coefficient === 1 && offset === 0 && sameShape(only!.tensor.shape, shape)) {
+    return only!.tensor;
+  }
+  return apply(
+    rule(
+      terms.map((term) => term.coefficient),
+      offset,
+    ),
+    terms.map((term) => term.tensor),
+    shape,
+  );
+}
+
+/** What a tensor is a multiple of, if it is a plain multiple in its own shape. */
+function multipleOf({ shape, source }: Tensor): Scaled | undefined {
+  if (source.kind !== "rule" || !isLinearCombination(source.rule)) return undefined;
+  const { coefficients, offset } = source.rule;
+  const [tensor] = source.inputs;
+  if (coefficients.length !== 1 || offset !== 0 || !sameShape(tensor!.shape, shape)) return undefined;
+  return { coefficient: coefficients[0]!, tensor: tensor! };
+}
+
+/** The sum of tensors of one shape. */
+export function total(tensors: readonly Tensor[]): Tensor {
+  let result: Tensor | undefined;
+  for (let start = 0; start < tensors.length; start += MOST_TERMS - 1) {
+    const group = tensors.slice(start, start + MOST_TERMS - 1);
+    result = combine([...(result ? [result] : []), ...group].map((tensor) => [1, tensor] as const));
+  }
+  return result ?? constant(0);
+}
+
+function rule(coefficients: readonly number[], offset: number): LinearCombination {
+  return {
+    name: "combine",
+    coefficients,
+    offset,
+    reads: ({ primal }) => coefficients.map(() => primal),
+    kernel({ inputs, out }) {
+      const count = size(out.shape);
+      const terms = inputs.map(
+        (input, k): Term => ({
+          ...input,
+          coefficient: coefficients[k]!,
+          index: broadcastIndex(out.shape, input.shape),
+        }),
+      );
+      return {
+        code: linearCombination(count, terms, offset, out),
+        grid: linearGrid(count),
+        flops: count * (2 * terms.length - 1),
+      };
+    },
+    vjp: (inputs, _output, cotangent) =>
+      inputs.map((input, k) => sumTo(scale(coefficients[k]!, cotangent), input.shape)),
+  };
+}

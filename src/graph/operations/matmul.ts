@@ -1,0 +1,99 @@
+import {
+  chooseMatmulTile,
+  type MatmulConfig,
+  matmulGrid,
+  matmul as matmulShader,
+} from "../../../shaders/matmul.ts";
+import { apply } from "../apply.ts";
+import { formatShape, ShapeError } from "../shape.ts";
+import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
+import { sum } from "./reduce.ts";
+
+export interface MatmulOptions {
+  /** Take a as its transpose: stored [k×m]. */
+  transposeA?: boolean;
+  /** Take b as its transpose: stored [n×k]. */
+  transposeB?: boolean;
+  /** Added to every row: [n]. */
+  bias?: Tensor;
+}
+
+/** The matrix product of a [m×k] and b [k×n] (each may be stored transposed), plus a bias [n]. @throws ShapeError */
+export function matmul(
+  a: Tensor,
+  b: Tensor,
+  { transposeA = false, transposeB = false, bias }: MatmulOptions = {},
+): Tensor {
+  const [m, k] = transposeA ? [a.shape[1], a.shape[0]] : a.shape;
+  const [k2, n] = transposeB ? [b.shape[1], b.shape[0]] : b.shape;
+  const fits = a.shape.length === 2 && b.shape.length === 2 && k === k2;
+  if (!fits || (bias && (bias.shape.length !== 1 || bias.shape[0] !== n))) {
+    const shown = `${formatShape(a.shape)}${transposeA ? "ᵀ" : ""} · ${formatShape(b.shape)}${transposeB ? "ᵀ" : ""}`;
+    throw new ShapeError(`matmul: ${shown}${bias ? ` + ${formatShape(bias.shape)}` : ""} do not fit`);
+  }
+  const product: Product = { m: m!, n: n!, k: k!, transposeA, transposeB };
+  return apply(rule(product), bias ? [a, b, bias] : [a, b], [m!, n!]);
+}
+
+/** x · Wᵀ + b: x [n×in], weight [out×in], bias [out]; result [n×out]. @throws ShapeError */
+export function dense(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  return matmul(x, weight, { transposeB: true, bias });
+}
+
+interface Product {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+function rule(product: Product): Rule {
+  const { m, n, k, transposeA, transposeB } = product;
+  return {
+    name: "matmul",
+    slots: 3,
+    reads: ({ primal, active: [a, b, ...bias] }) => [primal || b!, primal || a!, ...bias.map(() => primal)],
+    kernel(call, mode) {
+      const config = configure(product, call, mode);
+      const products =
+        Number(mode.primal) + Number(config.da !== undefined) + Number(config.db !== undefined);
+      return { code: matmulShader(config), grid: matmulGrid(config), flops: 2 * m * n * k * products };
+    },
+    vjp: ([a, b, bias], _output, cotangent) => [
+      transposeA
+        ? matmul(b!, cotangent, { transposeA: transposeB, transposeB: true })
+        : matmul(cotangent, b!, { transposeB: !transposeB }),
+      transposeB
+        ? matmul(cotangent, a!, { transposeA: true, transposeB: transposeA })
+        : matmul(a!, cotangent, { transposeA: !transposeA }),
+      ...(bias ? [sum(cotangent, 0)] : []),
+    ],
+  };
+}
+
+function configure(
+  product: Product,
+  { inputs: [a, b, bias], out, adapter }: KernelCall,
+  mode: Mode,
+): MatmulConfig {
+  const { m, n, k, transposeA, transposeB } = product;
+  return {
+    m,
+    n,
+    k,
+    aRow: transposeA ? 1 : k,
+    aCol: transposeA ? m : 1,
+    bRow: transposeB ? 1 : n,
+    bCol: transposeB ? k : 1,
+    a: a!.primal,
+    da: mode.tangent ? a!.tangent : undefined,
+    b: b!.primal,
+    db: mode.tangent ? b!.tangent : undefined,
+    bias: bias?.primal,
+    dbias: mode.tangent ? bias?.tangent : undefined,
+    out: out.primal,
+    dout: out.tangent,
+    tile: chooseMatmulTile({ m, n, k, transposeA, transposeB, mode }, adapter),
+  };
+}

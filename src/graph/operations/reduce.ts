@@ -1,0 +1,88 @@
+import { linearGrid } from "../../../shaders/operand.ts";
+import { type Reduction, reduceSerial, reduceTree } from "../../../shaders/reduce.ts";
+import { apply } from "../apply.ts";
+import { broadcastIndex, normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
+import {
+  constant,
+  constantValue,
+  type KernelCall,
+  type KernelCode,
+  type Rule,
+  type Tensor,
+  view,
+} from "../tensor.ts";
+import { copyRule } from "./copy.ts";
+
+/** Sum over one axis, several, or all; summed axes vanish. @throws ShapeError for an axis that does not exist. */
+export function sum(x: Tensor, axes?: number | readonly number[]): Tensor {
+  const all = x.shape.map((_, axis) => axis);
+  const chosen = axes === undefined ? all : [axes].flat().map((axis) => normalizeAxis(axis, x.shape));
+  let result = x;
+  for (const [first, last] of runs(chosen).reverse()) result = sumRun(result, first, last);
+  return result;
+}
+
+/** Groups axes into runs of neighbours, [first, last], ascending. */
+function runs(axes: readonly number[]): [number, number][] {
+  const result: [number, number][] = [];
+  for (const axis of [...new Set(axes)].sort((a, b) => a - b)) {
+    const current = result[result.length - 1];
+    if (current !== undefined && current[1] === axis - 1) current[1] = axis;
+    else result.push([axis, axis]);
+  }
+  return result;
+}
+
+function sumRun(x: Tensor, first: number, last: number): Tensor {
+  const reduction: Reduction = {
+    outer: size(x.shape.slice(0, first)),
+    reduced: size(x.shape.slice(first, last + 1)),
+    inner: size(x.shape.slice(last + 1)),
+    square: false,
+  };
+  const shape = x.shape.toSpliced(first, last - first + 1);
+  const value = constantValue(x);
+  if (value !== undefined) return constant(value * reduction.reduced, shape);
+  if (reduction.reduced === 1) return view(x, 0, shape);
+  const kept = x.shape.map((n, axis) => (axis >= first && axis <= last ? 1 : n));
+  const rule: Rule = {
+    name: "sum",
+    reads: ({ primal }) => [primal],
+    kernel: (call) => reductionKernel(reduction, call),
+    vjp: (_inputs, _output, cotangent) => [broadcastTo(view(cotangent, 0, kept), x.shape)],
+  };
+  return apply(rule, [x], shape);
+}
+
+/** Short sums, and many of them, go one to an invocation; the rest one to a workgroup. */
+export function reductionKernel(reduction: Reduction, { inputs: [x], out }: KernelCall): KernelCode {
+  const { outer, reduced, inner } = reduction;
+  const sums = outer * inner;
+  const serial = reduced < 64 || sums >= 1024;
+  return {
+    code: (serial ? reduceSerial : reduceTree)(reduction, x!, out),
+    grid: serial ? linearGrid(sums) : linearGrid(sums, 1),
+    flops: sums * reduced * (reduction.square ? 2 : 1),
+  };
+}
+
+/** The same values along every axis that `shape` adds or widens. */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  const value = constantValue(x);
+  if (value !== undefined) return constant(value, shape);
+  if (x.size === size(shape)) return view(x, 0, shape);
+  const rule = copyRule("broadcast", broadcastIndex(shape, x.shape), "true", (cotangent) =>
+    sumTo(cotangent, x.shape),
+  );
+  return apply(rule, [x], shape);
+}
+
+/** The adjoint of broadcasting: sums over every axis that `shape` lacks or has as 1. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  const shift = x.shape.length - shape.length;
+  const widened = x.shape
+    .map((_, axis) => axis)
+    .filter((axis) => axis < shift || (shape[axis - shift] === 1 && x.shape[axis] !== 1));
+  return view(sum(x, widened), 0, shape);
+}

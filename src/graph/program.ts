@@ -1,0 +1,411 @@
+import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
+import { linearGrid, type View } from "../../shaders/operand.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Block, Resource } from "../gpu/block.ts";
+import type { Access, Binding, Sequence } from "../gpu/dispatch.ts";
+import { formatBytes } from "../gpu/memory.ts";
+import type { AdapterKind } from "../host/gpu.ts";
+import { type Schedule, type Step, schedule } from "./schedule.ts";
+import { formatShape, size } from "./shape.ts";
+import { assembly, constantValue, type Operand, parents, type Tensor } from "./tensor.ts";
+
+/** A place for an output: a block, and elements from one lane to the next (0: one value for all lanes). */
+export interface Target {
+  readonly block: Block;
+  readonly lane: number;
+}
+
+export interface Output {
+  readonly tensor: Tensor;
+  readonly primal?: Target;
+  readonly tangent?: Target;
+}
+
+export interface ProgramOptions {
+  readonly name: string;
+  readonly outputs: readonly Output[];
+  /** Leaves that carry a tangent, with the elements from one lane to the next of that tangent. */
+  readonly seeds?: ReadonlyMap<Tensor, number>;
+  /** Programs that ran before and whose values are still valid: what is in memory is not computed again. */
+  readonly after?: readonly Program[];
+  /** Values to compute and leave in memory for programs that come after. */
+  readonly keep?: readonly Tensor[];
+  readonly lanes: number;
+  readonly adapter: AdapterKind;
+}
+
+/** Buffers for the leaves; those of tangents for the seeds. */
+export interface LeafBindings {
+  readonly primal: ReadonlyMap<Tensor, Resource>;
+  readonly tangent?: ReadonlyMap<Tensor, Resource>;
+}
+
+type Part = "primal" | "tangent";
+
+/** Where a tensor's values are: in a block of the plan, or in whatever is bound to a leaf when it is recorded. */
+interface Place {
+  readonly at: Block | { readonly leaf: Tensor; readonly part: Part };
+  readonly view: View;
+}
+
+interface Slot {
+  readonly binding: number;
+  readonly access: Access;
+  readonly at: Place["at"];
+}
+
+interface Kernel {
+  readonly label: string;
+  readonly code: string;
+  readonly slots: readonly Slot[];
+  readonly grid: readonly [number, number, number];
+  readonly flops: number;
+  readonly bytes: number;
+  readonly shape: string;
+}
+
+/**
+ * The kernels that compute a request, with the memory they use between them. Made in two moves: constructed (which
+ * settles what runs), then placed in an arena; then it may be recorded any number of times, on different leaves.
+ */
+export class Program {
+  readonly name: string;
+  readonly schedule: Schedule;
+  readonly #options: ProgramOptions;
+  readonly #roots: readonly { assembled: Tensor; output: Output }[];
+  readonly #keep: Set<Tensor>;
+  readonly #places = new Map<Tensor, { primal?: Place; tangent?: Place }>();
+  readonly #kernels: Kernel[] = [];
+
+  constructor(options: ProgramOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#keep = new Set(options.keep);
+    // Every output is an assembly of one piece, so that constants, leaves and views find their way to the target.
+    this.#roots = options.outputs.map((output) => ({
+      assembled: assembly(output.tensor.size, [{ offset: 0, tensor: output.tensor }]),
+      output,
+    }));
+    const roots = (part: Part) =>
+      this.#roots.filter(({ output }) => output[part]).map(({ assembled }) => assembled);
+    this.schedule = schedule({
+      primal: [...roots("primal"), ...this.#keep],
+      tangent: roots("tangent"),
+      seeds: new Set(options.seeds?.keys()),
+      available: new Set(options.after?.flatMap((program) => [...program.computed()])),
+    });
+    for (const tensor of this.schedule.borrowed) this.#lender(tensor).#keep.add(tensor);
+  }
+
+  /** Tensors whose values this program writes to memory. */
+  *computed(): Generator<Tensor> {
+    for (const { tensor, mode } of this.schedule.steps) if (mode.primal) yield tensor;
+  }
+
+  /** Does the tangent of an output depend on the seeds at all? If not, it is zero. */
+  isActive(tensor: Tensor): boolean {
+    return this.schedule.active.has(tensor);
+  }
+
+  /** Do the kernels read the values of this leaf? */
+  reads(leaf: Tensor): boolean {
+    return this.schedule.steps.some(({ tensor, reads }) =>
+      parents(tensor).some((parent, k) => reads[k] && baseOf(parent) === leaf),
+    );
+  }
+
+  #lender(tensor: Tensor): Program {
+    for (const program of this.#options.after ?? []) {
+      for (const computed of program.computed()) if (computed === tensor) return program;
+    }
+    throw new Error(`no program before "${this.name}" computes the borrowed tensor`);
+  }
+
+  /** Gives every value its memory and fixes the kernels. What the next programs may reuse goes back to the arena. */
+  place(arena: Arena): void {
+    const { steps } = this.schedule;
+    const hosts = this.#hosts();
+    const ends = this.#lifetimes(hosts);
+    steps.forEach((step, index) => {
+      const home = (part: Part) =>
+        step.mode[part] ? this.#home(step.tensor, part, hosts, arena) : undefined;
+      const [primal, tangent] = [home("primal"), home("tangent")];
+      if (step.tensor.source.kind === "assembly") this.#assemble(step, primal, tangent);
+      else this.#kernels.push(this.#emit(step, primal, tangent));
+      for (const place of ends.get(index) ?? []) this.#release(place.tensor, place.part, arena);
+    });
+  }
+
+  /** Appends the kernels to a sequence, with these buffers for the leaves; `place` may come later. */
+  record(sequence: Sequence, leaves: LeafBindings): void {
+    sequence.add(() =>
+      this.#kernels.map(({ slots, ...dispatch }) => ({
+        ...dispatch,
+        bindings: slots.map(({ binding, access, at }): Binding => {
+          const resource = "bytes" in at ? { block: at } : leafResource(at.leaf, at.part, leaves);
+          return { binding, access, resource };
+        }),
+      })),
+    );
+  }
+
+  /** The kernels as a table: name, shape, floating-point operations, bytes touched. */
+  explain(): string {
+    const rows = this.#kernels.map(({ label, shape, flops, bytes }) => [
+      label,
+      shape,
+      `${(flops / 1e6).toFixed(3)} MFLOP`,
+      formatBytes(bytes),
+    ]);
+    const widths = [0, 1, 2, 3].map((column) => Math.max(0, ...rows.map((row) => row[column]!.length)));
+    const lines = rows.map(
+      (row) =>
+        `  ${row
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join("  ")
+          .trimEnd()}`,
+    );
+    return [`${this.name}: ${rows.length} kernel${rows.length === 1 ? "" : "s"}`, ...lines].join("\n");
+  }
+
+  get flops(): number {
+    return this.#kernels.reduce((sum, kernel) => sum + kernel.flops * kernel.grid[2], 0);
+  }
+
+  /** Pieces that can be computed straight into the assembly that alone uses them. */
+  #hosts(): Map<Tensor, { assembly: Tensor; offset: number }> {
+    const users = new Map<Tensor, number>();
+    const { steps } = this.schedule;
+    for (const { tensor } of steps) {
+      for (const parent of parents(tensor)) users.set(baseOf(parent), (users.get(baseOf(parent)) ?? 0) + 1);
+    }
+    const computed = new Set(steps.map((step) => step.tensor));
+    const hosts = new Map<Tensor, { assembly: Tensor; offset: number }>();
+    for (const { tensor } of steps) {
+      if (tensor.source.kind !== "assembly") continue;
+      for (const piece of tensor.source.pieces) {
+        const base = baseOf(piece.tensor);
+        const alone = users.get(base) === 1 && base.size === piece.tensor.size && !this.#keep.has(base);
+        if (alone && computed.has(base) && !this.schedule.borrowed.has(base)) {
+          hosts.set(base, { assembly: tensor, offset: piece.offset });
+        }
+      }
+    }
+    return hosts;
+  }
+
+  /** For each step, the values that no later step reads. */
+  #lifetimes(hosts: Map<Tensor, { assembly: Tensor }>): Map<number, { tensor: Tensor; part: Part }[]> {
+    const owner = (tensor: Tensor): Tensor => {
+      const host = hosts.get(tensor);
+      return host ? owner(host.assembly) : tensor;
+    };
+    const last = new Map<Tensor, { primal?: number; tangent?: number }>();
+    const touch = (tensor: Tensor, part: Part, index: number) => {
+      const key = owner(tensor);
+      last.set(key, { ...last.get(key), [part]: index });
+    };
+    this.schedule.steps.forEach(({ tensor, mode, reads }, index) => {
+      if (mode.primal) touch(tensor, "primal", index);
+      if (mode.tangent) touch(tensor, "tangent", index);
+      parents(tensor).forEach((parent, k) => {
+        if (reads[k]) touch(baseOf(parent), "primal", index);
+        if (mode.tangent && mode.active[k]) touch(baseOf(parent), "tangent", index);
+      });
+    });
+    const pinned = new Set(this.#roots.map(({ assembled }) => assembled));
+    const ends = new Map<number, { tensor: Tensor; part: Part }[]>();
+    for (const [tensor, indices] of last) {
+      for (const part of ["primal", "tangent"] as const) {
+        const index = indices[part];
+        if (index === undefined || pinned.has(tensor) || (part === "primal" && this.#keep.has(tensor)))
+          continue;
+        ends.set(index, [...(ends.get(index) ?? []), { tensor, part }]);
+      }
+    }
+    return ends;
+  }
+
+  #release(tensor: Tensor, part: Part, arena: Arena): void {
+    const place = this.#places.get(tensor)?.[part];
+    if (place !== undefined && "bytes" in place.at) arena.release(place.at);
+  }
+
+  /** Where a step writes: the caller's target, a piece of an assembly, or the arena. */
+  #home(
+    tensor: Tensor,
+    part: Part,
+    hosts: Map<Tensor, { assembly: Tensor; offset: number }>,
+    arena: Arena,
+  ): Place {
+    const known = this.#places.get(tensor);
+    if (known?.[part] !== undefined) return known[part];
+    const host = hosts.get(tensor);
+    const target = this.#roots.find(({ assembled }) => assembled === tensor)?.output[part];
+    let place: Place;
+    if (host !== undefined) {
+      const whole = this.#home(host.assembly, part, hosts, arena);
+      place = { at: whole.at, view: { offset: whole.view.offset + host.offset, lane: whole.view.lane } };
+    } else if (target !== undefined) {
+      place = { at: target.block, view: { offset: 0, lane: target.lane } };
+    } else {
+      const laned = this.#isLaned(tensor);
+      const lane = laned ? Math.ceil(tensor.size / 4) * 4 : 0;
+      place = {
+        at: arena.take(4 * (laned ? lane * this.#options.lanes : tensor.size)),
+        view: { offset: 0, lane },
+      };
+    }
+    this.#places.set(tensor, { ...known, [part]: place });
+    return place;
+  }
+
+  /** Does a tensor differ from lane to lane? */
+  #isLaned(tensor: Tensor): boolean {
+    if (this.#options.lanes === 1) return false;
+    const seeds = this.#options.seeds;
+    const stack = [tensor];
+    const seen = new Set(stack);
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      const { source } = next;
+      if ((source.kind === "leaf" && source.lane > 0) || (seeds?.get(next) ?? 0) > 0) return true;
+      for (const parent of parents(next)) {
+        if (!seen.has(parent)) stack.push(parent);
+        seen.add(parent);
+      }
+    }
+    return false;
+  }
+
+  #find(tensor: Tensor, part: Part): Place {
+    const { source } = tensor;
+    if (source.kind === "view") {
+      const { at, view } = this.#find(source.base, part);
+      return { at, view: { offset: view.offset + source.offset, lane: view.lane } };
+    }
+    if (source.kind === "leaf") {
+      const lane = part === "primal" ? source.lane : (this.#options.seeds?.get(tensor) ?? 0);
+      return { at: { leaf: tensor, part }, view: { offset: 0, lane } };
+    }
+    const place = this.#places.get(tensor)?.[part];
+    if (place !== undefined) return place;
+    if (part === "primal" && this.schedule.borrowed.has(tensor))
+      return this.#lender(tensor).#find(tensor, part);
+    throw new Error(`"${this.name}" reads a ${part} that was not computed`);
+  }
+
+  #emit({ tensor, mode, reads }: Step, primal: Place | undefined, tangent: Place | undefined): Kernel {
+    if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
+    const { rule, inputs } = tensor.source;
+    const slots: Slot[] = [];
+    let bytes = 0;
+    const bind = (binding: number, access: Access, place: Place, elements: number): View => {
+      slots.push({ binding, access, at: place.at });
+      bytes += 4 * elements * (place.view.lane > 0 ? this.#options.lanes : 1);
+      return place.view;
+    };
+    const operands = inputs.map((input, k): Operand => {
+      const literal = constantValue(input);
+      if (literal !== undefined) return { shape: input.shape, literal };
+      return {
+        shape: input.shape,
+        primal: reads[k] ? bind(2 * k, "read", this.#find(input, "primal"), input.size) : undefined,
+        tangent:
+          mode.tangent && mode.active[k]
+            ? bind(2 * k + 1, "read", this.#find(input, "tangent"), input.size)
+            : undefined,
+      };
+    });
+    const outSlot = rule.slots ?? inputs.length;
+    const out: Operand = {
+      shape: tensor.shape,
+      primal: primal && bind(2 * outSlot, "write", primal, tensor.size),
+      tangent: tangent && bind(2 * outSlot + 1, "write", tangent, tensor.size),
+    };
+    const { code, grid, flops } = rule.kernel(
+      { inputs: operands, out, adapter: this.#options.adapter },
+      mode,
+    );
+    const shapes = inputs.map((input) => formatShape(input.shape)).join(" ");
+    const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
+    return {
+      label: `${rule.name}${part}`,
+      code,
+      slots,
+      grid: [...grid, this.#lanesOf(out.primal ?? out.tangent)],
+      flops,
+      bytes,
+      shape: `${shapes} → ${formatShape(tensor.shape)}`,
+    };
+  }
+
+  #lanesOf(view: View | undefined): number {
+    return view !== undefined && view.lane > 0 ? this.#options.lanes : 1;
+  }
+
+  /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
+  #assemble({ tensor, mode }: Step, primal: Place | undefined, tangent: Place | undefined): void {
+    if (tensor.source.kind !== "assembly") return;
+    const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
+    for (const [part, whole] of [
+      ["primal", primal],
+      ["tangent", tangent],
+    ] as const) {
+      if (whole === undefined) continue;
+      let covered = 0;
+      for (const { offset, tensor: piece } of pieces) {
+        const value = part === "primal" ? constantValue(piece) : undefined;
+        if (part === "tangent" && !this.schedule.active.has(piece)) continue;
+        this.#fill(0, covered, offset - covered, whole);
+        covered = offset + piece.size;
+        if (value !== undefined) this.#fill(value, offset, piece.size, whole);
+        else this.#move(this.#find(piece, part), offset, piece.size, whole);
+      }
+      this.#fill(0, covered, tensor.size - covered, whole);
+    }
+  }
+
+  #fill(value: number, offset: number, count: number, whole: Place): void {
+    if (count === 0) return;
+    const view: View = { offset: whole.view.offset + offset, lane: whole.view.lane };
+    this.#kernels.push({
+      label: "fill",
+      code: fillShader(value, count, { primal: view }),
+      slots: [{ binding: 0, access: "write", at: whole.at }],
+      grid: [...linearGrid(count), this.#lanesOf(view)],
+      flops: 0,
+      bytes: 4 * count,
+      shape: formatShape([count]),
+    });
+  }
+
+  #move(from: Place, offset: number, count: number, whole: Place): void {
+    if (from.at === whole.at) return;
+    const view: View = { offset: whole.view.offset + offset, lane: whole.view.lane };
+    this.#kernels.push({
+      label: "copy",
+      code: stridedCopy(count, "i", "true", { primal: from.view }, { primal: view }),
+      slots: [
+        { binding: 0, access: "read", at: from.at },
+        { binding: 2, access: "write", at: whole.at },
+      ],
+      grid: [...linearGrid(count), this.#lanesOf(view)],
+      flops: 0,
+      bytes: 8 * count,
+      shape: formatShape([count]),
+    });
+  }
+}
+
+function baseOf(tensor: Tensor): Tensor {
+  return tensor.source.kind === "view" ? tensor.source.base : tensor;
+}
+
+function leafResource(leaf: Tensor, part: Part, leaves: LeafBindings): Resource {
+  const resource = leaves[part]?.get(leaf);
+  if (resource === undefined) {
+    const name = leaf.source.kind === "leaf" ? leaf.source.name : "";
+    throw new Error(`no buffer is bound to the ${part} of "${name}" (${size(leaf.shape)} elements)`);
+  }
+  return resource;
+}

@@ -1,0 +1,159 @@
+import type { View } from "../../shaders/operand.ts";
+import type { AdapterKind } from "../host/gpu.ts";
+import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
+
+export type DType = "f32" | "i32";
+
+/**
+ * How one kernel is asked to run: whether it writes its primal, its tangent, or both in one pass, and which inputs
+ * carry a tangent.
+ */
+export interface Mode {
+  readonly primal: boolean;
+  readonly tangent: boolean;
+  readonly active: readonly boolean[];
+}
+
+/** An input as a kernel sees it: absent parts are not bound; a literal is a constant that stands in the code. */
+export interface Operand {
+  readonly shape: Shape;
+  readonly primal?: View;
+  readonly tangent?: View;
+  readonly literal?: number;
+}
+
+export interface KernelCall {
+  readonly inputs: readonly Operand[];
+  readonly out: Operand;
+  readonly adapter: AdapterKind;
+}
+
+/** WGSL with entry point `main`, workgroups in x and y (z is the lane), and floating-point operations a lane. */
+export interface KernelCode {
+  readonly code: string;
+  readonly grid: readonly [number, number];
+  readonly flops: number;
+}
+
+/**
+ * An operation applied by one kernel. Binding 2i is the primal of input i, 2i + 1 its tangent; the output follows
+ * the inputs in the same way.
+ */
+export interface Rule {
+  readonly name: string;
+  /** Takes uniform constants as literals; otherwise they are written out as tensors first. */
+  readonly literals?: boolean;
+  /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
+  readonly slots?: number;
+  /** Of each input: is its primal read in this mode? */
+  reads(mode: Mode): readonly boolean[];
+  kernel(call: KernelCall, mode: Mode): KernelCode;
+  /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */
+  vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
+}
+
+/** One piece of an assembled flat tensor. */
+export interface Piece {
+  readonly offset: number;
+  readonly tensor: Tensor;
+}
+
+export type Source =
+  /** Given from outside. A laned leaf has `lane` elements from one lane to the next, a shared one 0. */
+  | { readonly kind: "leaf"; readonly name: string; readonly lane: number }
+  /** The same value everywhere. */
+  | { readonly kind: "constant"; readonly value: number }
+  /** A contiguous part of another tensor, seen in this shape. */
+  | { readonly kind: "view"; readonly base: Tensor; readonly offset: number }
+  /** Flat: pieces side by side, zero elsewhere. */
+  | { readonly kind: "assembly"; readonly pieces: readonly Piece[] }
+  | { readonly kind: "rule"; readonly rule: Rule; readonly inputs: readonly Tensor[] };
+
+/** A symbolic tensor: a shape, and where its values come from. The lane dimension is implied. */
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly source: Source;
+
+  constructor(shape: Shape, dtype: DType, source: Source) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.source = source;
+  }
+
+  get size(): number {
+    return size(this.shape);
+  }
+}
+
+export function leaf(name: string, shape: Shape, options: { dtype?: DType; lane?: number } = {}): Tensor {
+  return new Tensor(shape, options.dtype ?? "f32", { kind: "leaf", name, lane: options.lane ?? 0 });
+}
+
+/** A tensor that holds `value` everywhere. */
+export function constant(value: number, shape: Shape = []): Tensor {
+  return new Tensor(shape, "f32", { kind: "constant", value });
+}
+
+/** The value of a constant tensor, or undefined. */
+export function constantValue(tensor: Tensor): number | undefined {
+  return tensor.source.kind === "constant" ? tensor.source.value : undefined;
+}
+
+/** A contiguous part of `base` (row-major elements `offset` …) seen in another shape; costs nothing. */
+export function view(base: Tensor, offset: number, shape: Shape): Tensor {
+  if (offset < 0 || offset + size(shape) > base.size) {
+    throw new ShapeError(
+      `${formatShape(shape)} at element ${offset} reaches outside ${formatShape(base.shape)}`,
+    );
+  }
+  if (sameShape(base.shape, shape)) return base;
+  const value = constantValue(base);
+  if (value !== undefined) return constant(value, shape);
+  if (base.source.kind === "view") return view(base.source.base, base.source.offset + offset, shape);
+  return new Tensor(shape, base.dtype, { kind: "view", base, offset });
+}
+
+export function assembly(length: number, pieces: readonly Piece[]): Tensor {
+  return new Tensor([length], "f32", { kind: "assembly", pieces });
+}
+
+/** The tensors a tensor is computed from. */
+export function parents(tensor: Tensor): readonly Tensor[] {
+  const { source } = tensor;
+  switch (source.kind) {
+    case "view":
+      return [source.base];
+    case "assembly":
+      return source.pieces.map((piece) => piece.tensor);
+    case "rule":
+      return source.inputs;
+    default:
+      return [];
+  }
+}
+
+/** All tensors that `roots` are computed from, each after its parents. */
+export function topological(roots: readonly Tensor[]): Tensor[] {
+  const order: Tensor[] = [];
+  const seen = new Set<Tensor>();
+  const stack: { tensor: Tensor; next: number }[] = [];
+  for (const root of roots) {
+    if (!seen.has(root)) {
+      seen.add(root);
+      stack.push({ tensor: root, next: 0 });
+    }
+    while (stack.length > 0) {
+      const frame = stack[stack.length - 1]!;
+      const parent = parents(frame.tensor)[frame.next++];
+      if (parent === undefined) {
+        order.push(frame.tensor);
+        stack.pop();
+      } else if (!seen.has(parent)) {
+        seen.add(parent);
+        stack.push({ tensor: parent, next: 0 });
+      }
+    }
+  }
+  return order;
+}

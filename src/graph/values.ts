@@ -1,0 +1,39 @@
+import { formatShape, type Shape, ShapeError, size } from "./shape.ts";
+import type { DType } from "./tensor.ts";
+
+/** Numbers with a shape, on the host. */
+export interface Values {
+  readonly shape: Shape;
+  readonly data: Float32Array | Int32Array;
+}
+
+export type ValuesOf<Names extends string = string> = Readonly<Record<Names, Values>>;
+
+/** @throws ShapeError when the count does not fit the shape. */
+export function values(
+  data: Float32Array | Int32Array | readonly number[],
+  shape: Shape = [data.length],
+): Values {
+  if (data.length !== size(shape))
+    throw new ShapeError(`${data.length} numbers do not fill ${formatShape(shape)}`);
+  return {
+    shape,
+    data: data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data),
+  };
+}
+
+export function filled(shape: Shape, value: number): Values {
+  return { shape, data: new Float32Array(size(shape)).fill(value) };
+}
+
+export function zeros(shape: Shape): Values {
+  return filled(shape, 0);
+}
+
+export function scalar(value: number): Values {
+  return filled([], value);
+}
+
+export function dtypeOf({ data }: Values): DType {
+  return data instanceof Int32Array ? "i32" : "f32";
+}

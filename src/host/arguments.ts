@@ -1,0 +1,107 @@
+import { runParser } from "@optique/core/facade";
+import { text } from "@optique/core/message";
+import type { Parser } from "@optique/core/parser";
+import { float, integer, choice as optiqueChoice, type ValueParser } from "@optique/core/valueparser";
+import { launch } from "./launch.ts";
+import { runtime } from "./runtime.ts";
+import { finish, note, print } from "./terminal.ts";
+
+/** The arguments after the script's name, wherever the script runs. */
+export function scriptArguments(): readonly string[] {
+  return launch()?.argv ?? (runtime() === "browser" ? [] : process.argv.slice(2));
+}
+
+export type Parsed<T> = { value: T } | { help: string } | { error: string };
+
+/**
+ * Reads `argv` with a parser of @optique/core; pure.
+ *
+ * @param name the command as the user typed it, for the usage line
+ */
+export function readArguments<T, S>(
+  name: string,
+  parser: Parser<"sync", T, S>,
+  argv: readonly string[],
+  description: string,
+): Parsed<T> {
+  const written = { out: "", err: "" };
+  // runParser gives either the parser's value or what these callbacks give: told apart by this one object.
+  const ended = { code: undefined as number | undefined };
+  const result: T | typeof ended = runParser<Parser<"sync", T, S>, typeof ended, typeof ended>(
+    parser,
+    name,
+    argv,
+    {
+      brief: [text(description)],
+      help: { option: { names: ["-h", "--help"] }, onShow: () => ended },
+      onError: () => ended,
+      showDefault: true,
+      showChoices: true,
+      aboveError: "none",
+      termWidth: "auto",
+      maxWidth: 100,
+      stdout: (line) => {
+        written.out += line;
+      },
+      stderr: (line) => {
+        written.err += line;
+      },
+    },
+  );
+  if (result !== ended) return { value: result as T };
+  if (written.err === "") return { help: written.out.trimEnd() };
+  return {
+    error: written.err
+      .replace(/^Error:/, "error:")
+      .replaceAll("\n\n", "\n")
+      .trimEnd(),
+  };
+}
+
+/**
+ * Reads the script's arguments. `--help` prints the flags on stdout and ends with 0; a wrong flag or value is
+ * named on stderr, with the nearest right one, and ends with 2.
+ */
+export async function parseArguments<T, S>(
+  name: string,
+  parser: Parser<"sync", T, S>,
+  options: { description: string; argv?: readonly string[] },
+): Promise<T> {
+  const parsed = readArguments(name, parser, options.argv ?? scriptArguments(), options.description);
+  if ("value" in parsed) return parsed.value;
+  if ("help" in parsed) {
+    print(parsed.help);
+    return finish(0);
+  }
+  note(parsed.error);
+  note(`${name} --help lists the flags`);
+  return finish(2);
+}
+
+/** 1, 2, 3, … */
+export const positiveInteger = (metavar: Uppercase<string> = "N"): ValueParser<"sync", number> =>
+  integer({ min: 1, max: Number.MAX_SAFE_INTEGER, metavar: name(metavar) });
+
+/** 0 or more, finite; `1e-3` is fine. */
+export const nonNegativeNumber = (metavar: Uppercase<string> = "X"): ValueParser<"sync", number> =>
+  float({ min: 0, metavar: name(metavar) });
+
+/** From 0 to 1. */
+export const probability = (metavar: Uppercase<string> = "P"): ValueParser<"sync", number> =>
+  float({ min: 0, max: 1, metavar: name(metavar) });
+
+/** An integer that fits 32 bits, so that it means the same to every generator. */
+export const seed = (metavar: Uppercase<string> = "SEED"): ValueParser<"sync", number> =>
+  integer({ min: 0, max: 2 ** 32 - 1, metavar: name(metavar) });
+
+/** One of these names; a near miss is told the right one. */
+export const choice = <const T extends string>(
+  names: readonly T[],
+  metavar: Uppercase<string> = "NAME",
+): ValueParser<"sync", T> => optiqueChoice(names, { metavar: name(metavar), suggest: "nearest" });
+
+type Metavar = NonNullable<NonNullable<Parameters<typeof float>[0]>["metavar"]>;
+
+function name(metavar: string): Metavar {
+  return metavar as Metavar;
+}

@@ -1,0 +1,84 @@
+import { runtime } from "./runtime.ts";
+
+/**
+ * The bytes of a file. Relative paths start at the current folder, in a page at the folder that
+ * `hypergrad run` was started in.
+ *
+ * @throws Error naming the path when the file is missing or may not be read
+ */
+export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+  if (runtime() === "browser") return readOverHttp(path);
+  const { readFile } = await import("node:fs/promises");
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw explain("read", path, error);
+  }
+}
+
+/**
+ * Writes a file whole or not at all (to a temporary name beside it, then renamed); makes missing folders.
+ *
+ * @throws Error naming the path when it cannot be written
+ */
+export async function writeFile(path: string | URL, bytes: Uint8Array | string): Promise<void> {
+  const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
+  if (runtime() === "browser") return writeOverHttp(path, data);
+  const { mkdir, rename, rm, writeFile } = await import("node:fs/promises");
+  const { dirname } = await import("node:path");
+  const target = await localPath(path);
+  const temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    await writeFile(temporary, data);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw explain("write", path, error);
+  }
+}
+
+/** Whether a file or folder of this name can be reached. */
+export async function exists(path: string | URL): Promise<boolean> {
+  if (runtime() === "browser") return (await fetch(address(path), { method: "HEAD" })).ok;
+  const { access } = await import("node:fs/promises");
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function localPath(path: string | URL): Promise<string> {
+  if (typeof path === "string") return path;
+  const { fileURLToPath } = await import("node:url");
+  return fileURLToPath(path);
+}
+
+function explain(verb: string, path: string | URL, error: unknown): Error {
+  const code = (error as { code?: unknown }).code;
+  const reasons: Record<string, string> = {
+    ENOENT: "there is no such file",
+    EACCES: "permission denied",
+    EISDIR: "it is a folder",
+    ENOTDIR: "a part of its path is not a folder",
+    ENOSPC: "the disk is full",
+    EROFS: "the file system is read-only",
+  };
+  const reason = (typeof code === "string" && reasons[code]) || String(error);
+  return new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error });
+}
+
+function address(path: string | URL): string {
+  return `/files/${encodeURIComponent(String(path))}`;
+}
+
+async function readOverHttp(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(address(path));
+  if (!response.ok) throw new Error(`cannot read ${path}: ${await response.text()}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function writeOverHttp(path: string | URL, bytes: Uint8Array): Promise<void> {
+  const response = await fetch(address(path), { method: "POST", body: bytes as Uint8Array<ArrayBuffer> });
+  if (!response.ok) throw new Error(`cannot write ${path}: ${await response.text()}`);
+}

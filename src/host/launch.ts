@@ -1,0 +1,29 @@
+/** What the page of `--runtime browser` says to the command line that opened it. */
+export type HostMessage =
+  | { type: "print" | "note"; line: string }
+  | { type: "progress"; id: number; total: number; label: string }
+  | { type: "update"; id: number; done: number; fields: Record<string, string> }
+  | { type: "stop"; id: number }
+  | { type: "finish"; code: number };
+
+/**
+ * What `hypergrad run` hands to a script. Absent when a script is started directly (`deno run script.ts`,
+ * a page of one's own): then the arguments are the process's own and the browser's console is the terminal.
+ */
+export interface Launch {
+  argv: readonly string[];
+  /** The default for `requestAdapter` where there is no environment to hold HYPERGRAD_ADAPTER. */
+  adapter?: string;
+  /** The way out of a page; absent in Node and Deno. */
+  send?: (message: HostMessage) => void;
+  /** Set by the page: the command line calls it on Ctrl-C; false when the script does not handle it. */
+  interrupt?: () => boolean;
+}
+
+declare global {
+  var hypergradLaunch: Launch | undefined;
+}
+
+export function launch(): Launch | undefined {
+  return globalThis.hypergradLaunch;
+}

@@ -1,0 +1,14 @@
+export type Runtime = "node" | "deno" | "browser";
+
+/** The JavaScript runtime that this code runs in. */
+export function runtime(): Runtime {
+  if ("Deno" in globalThis) return "deno";
+  if (typeof globalThis.process?.versions?.node === "string") return "node";
+  return "browser";
+}
+
+/** The value of an environment variable; undefined when unset, empty, or in a browser. */
+export function environment(name: string): string | undefined {
+  if (runtime() === "browser") return undefined;
+  return process.env[name] || undefined;
+}

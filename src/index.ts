@@ -1,0 +1,45 @@
+/** hypergrad: hypergradients through whole training runs, on the GPU. */
+
+export { hypergradient, type OptimizeOptions, type OuterStep, optimize } from "./bilevel/optimize.ts";
+export { OuterLoop } from "./bilevel/outer_loop.ts";
+export { adam, gradientDescent, type OuterOptimizer } from "./bilevel/outer_optimizer.ts";
+export { type Batch, type BilevelSpec, bilevel, type Problem, ProblemError } from "./bilevel/problem.ts";
+export { sgd } from "./bilevel/sgd.ts";
+export type { Unroll } from "./bilevel/unroll.ts";
+export * from "./data/index.ts";
+export type { Estimator } from "./estimators/estimator.ts";
+export { firstOrder } from "./estimators/first_order.ts";
+export { greedy } from "./estimators/greedy.ts";
+export { krmd, rmd, t1t2 } from "./estimators/krmd.ts";
+export * from "./gpu/errors.ts";
+export { Gpu, type OpenOptions } from "./gpu/gpu.ts";
+export { formatBytes, formatReport, type MemoryReport } from "./gpu/memory.ts";
+export { type Differentiable, differentiate } from "./graph/differentiate.ts";
+export { reshape, slice, transpose } from "./graph/operations/copy.ts";
+export { correct, crossEntropy } from "./graph/operations/cross_entropy.ts";
+export {
+  elementwise,
+  exp,
+  log,
+  relu,
+  sigmoid,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from "./graph/operations/elementwise.ts";
+export { gather } from "./graph/operations/gather.ts";
+export { add, neg, scale, sub } from "./graph/operations/linear_combination.ts";
+export { dense, matmul } from "./graph/operations/matmul.ts";
+export { mean } from "./graph/operations/mean.ts";
+export { div, mul } from "./graph/operations/multiply.ts";
+export { broadcastTo, sum } from "./graph/operations/reduce.ts";
+export { squaredNorm } from "./graph/operations/squared_norm.ts";
+export { type Shape, ShapeError } from "./graph/shape.ts";
+export type { Tensor } from "./graph/tensor.ts";
+export { filled, scalar, type Values, values, zeros } from "./graph/values.ts";
+export { exists, readFile, writeFile } from "./host/files.ts";
+export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
+export { linear, type Model, mlp } from "./nn/models.ts";
+export { Random } from "./random.ts";

@@ -1,0 +1,59 @@
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type PageServer, startServer } from "../../src/cli/server.ts";
+
+let base: string;
+let server: PageServer;
+
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), "hypergrad-server-"));
+  await mkdir(join(base, "open"));
+  await mkdir(join(base, "open-too-similar"));
+  await writeFile(join(base, "open", "file.txt"), "inside");
+  await writeFile(join(base, "secret.txt"), "outside");
+  await writeFile(join(base, "open-too-similar", "secret.txt"), "outside");
+  await symlink(base, join(base, "open", "link"));
+  server = await startServer({ script: "1", folders: [join(base, "open")] });
+});
+
+afterAll(async () => {
+  server.close();
+  await rm(base, { recursive: true });
+});
+
+const ask = (path: string, init: RequestInit = {}) =>
+  fetch(`${server.url}files/${encodeURIComponent(path)}`, { headers: server.headers, ...init });
+
+test("serves what lies in its folder", async () => {
+  expect(await (await ask(join(base, "open/file.txt"))).text()).toBe("inside");
+  expect((await ask(join(base, "open/none.txt"))).status).toBe(404);
+  expect((await ask(join(base, "open/new/deep.txt"), { method: "POST", body: "new" })).status).toBe(200);
+  expect(await readFile(join(base, "open/new/deep.txt"), "utf8")).toBe("new");
+});
+
+test.each([
+  ["a path beside", "secret.txt"],
+  ["dots", "open/../secret.txt"],
+  ["a folder whose name begins alike", "open-too-similar/secret.txt"],
+  ["a link", "open/link/secret.txt"],
+  ["a new file behind a link", "open/link/new.txt"],
+  ["the system's files", "../../../../../../etc/hostname"],
+])("refuses %s", async (_, path) => {
+  for (const method of ["GET", "HEAD", "POST"]) {
+    const response = await ask(`${base}/${path}`, { method, ...(method === "POST" && { body: "bad" }) });
+    expect(response.status).toBe(403);
+  }
+  expect(await readFile(join(base, "secret.txt"), "utf8")).toBe("outside");
+});
+
+test("refuses a file address, a broken one and a stranger", async () => {
+  expect((await ask(`file://${base}/secret.txt`)).status).toBe(403);
+  expect((await fetch(`${server.url}files/%ff`, { headers: server.headers })).status).toBe(400);
+  expect(
+    (await fetch(`${server.url}files/..%2f..%2fetc%2fhostname`, { headers: server.headers })).status,
+  ).toBe(403);
+  expect((await fetch(server.url)).status).toBe(403);
+  expect((await ask(join(base, "open/file.txt"), { headers: {} })).status).toBe(403);
+});

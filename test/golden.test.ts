@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { hypergradient } from "../src/bilevel/optimize.ts";
+import type { Estimator } from "../src/estimators/estimator.ts";
+import { firstOrder } from "../src/estimators/first_order.ts";
+import { greedy } from "../src/estimators/greedy.ts";
+import { krmd, rmd, t1t2 } from "../src/estimators/krmd.ts";
+import { Gpu } from "../src/gpu/gpu.ts";
+import { decode, type GoldenCase, type GoldenMethod, goldenFolder, readFolder } from "./support/golden.ts";
+import { goldenProblem } from "./support/golden_problems.ts";
+
+const folder = goldenFolder();
+const cases = folder === undefined ? [] : readFolder<GoldenCase>(folder, "cases");
+if (folder === undefined)
+  console.log("golden cases: none beside the repository and GOLDEN_DIR not set; skipped");
+
+/** The estimator that a golden method names, or undefined while there is none. */
+function estimatorOf({ method, params }: GoldenMethod): Estimator | undefined {
+  switch (method) {
+    case "exact":
+    case "rmd":
+      return rmd();
+    case "krmd":
+      return krmd({ k: Number(params.K) });
+    case "t1t2":
+      return t1t2();
+    case "greedy":
+      return params.w0_term ? undefined : greedy({ gamma: Number(params.gamma) });
+    case "first_order":
+      return firstOrder();
+    default:
+      return undefined;
+  }
+}
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await Gpu.open();
+});
+afterAll(() => gpu?.close());
+
+const report: string[] = [];
+afterAll(() => console.log([`golden cases on ${gpu?.choice.description}`, ...report].join("\n")));
+
+test.skipIf(folder === undefined)(
+  "every covered golden case is met to 1e-4",
+  async () => {
+    let covered = 0;
+    for (const golden of cases) {
+      const problem = goldenProblem(golden);
+      if (problem === undefined) continue;
+      const done = new Set<string>();
+      let worst = { error: 0, name: "" };
+      for (const method of golden.methods) {
+        const estimator = estimatorOf(method);
+        const name = `${method.method}(${Object.values(method.params).join()})`;
+        if (estimator === undefined || done.has(name)) continue;
+        done.add(name);
+        const result = await hypergradient(problem, { gpu, estimator });
+        const error = relativeError(result.hypergradient, method.h);
+        expect(error, `${golden.file} ${name}`).toBeLessThan(1e-4);
+        expect(Math.abs(result.outerLoss / golden.L_out_T - 1), `${golden.file} outer loss`).toBeLessThan(
+          1e-4,
+        );
+        if (error > worst.error) worst = { error, name };
+        covered++;
+      }
+      report.push(
+        `  ${golden.file}: ${done.size} methods, worst ${worst.error.toExponential(1)} at ${worst.name}`,
+      );
+    }
+    report.push(`  ${covered} hypergradients in all`);
+    expect(covered).toBeGreaterThan(0);
+  },
+  1_200_000,
+);
+
+/** ‖h - h*‖ / ‖h*‖ over all groups; ‖h‖ itself where h* = 0. */
+function relativeError(h: Record<string, { data: ArrayLike<number> }>, truth: GoldenMethod["h"]): number {
+  let difference = 0;
+  let norm = 0;
+  for (const [group, encoded] of Object.entries(truth)) {
+    const wanted = decode(encoded).data;
+    wanted.forEach((value, i) => {
+      difference += (h[group]!.data[i]! - value) ** 2;
+      norm += value ** 2;
+    });
+  }
+  return Math.sqrt(difference / (norm || 1));
+}

@@ -1,0 +1,295 @@
+import type { Operations, ProductOptions } from "./operations.ts";
+
+type Shape = readonly number[];
+/** Coefficients of 1, ε₁, ε₂ and ε₁ε₂; an absent one is zero. */
+type Parts = readonly [v: Float64Array, a?: Float64Array, b?: Float64Array, ab?: Float64Array];
+
+/**
+ * An array of hyper-dual numbers v + a ε₁ + b ε₂ + ab ε₁ε₂ with ε₁² = ε₂² = 0, in float64 (Fike & Alonso 2011).
+ * With x seeded by the directions e and ż, f(x) carries ⟨∇f, e⟩ in a, ⟨∇f, ż⟩ in b and ⟨e, H ż⟩ in ab, exactly.
+ * Only forward formulas are written here: nothing mirrors the engine's backward rules.
+ */
+export class HyperDual {
+  readonly shape: Shape;
+  readonly parts: Parts;
+
+  constructor(shape: Shape, parts: Parts) {
+    this.shape = shape;
+    this.parts = parts;
+  }
+
+  static of(shape: Shape, v: ArrayLike<number>, a?: Float64Array, b?: Float64Array): HyperDual {
+    return new HyperDual(shape, [Float64Array.from(v), a, b]);
+  }
+}
+
+function linear(x: HyperDual, shape: Shape, f: (part: Float64Array) => Float64Array): HyperDual {
+  const [v, a, b, ab] = x.parts;
+  return new HyperDual(shape, [f(v), a && f(a), b && f(b), ab && f(ab)]);
+}
+
+function bilinear(
+  x: HyperDual,
+  y: HyperDual,
+  shape: Shape,
+  f: (x: Float64Array, y: Float64Array) => Float64Array,
+): HyperDual {
+  const [xv, xa, xb, xab] = x.parts;
+  const [yv, ya, yb, yab] = y.parts;
+  const part = (p?: Float64Array, q?: Float64Array) => p && q && f(p, q);
+  return new HyperDual(shape, [
+    f(xv, yv),
+    plus(part(xa, yv), part(xv, ya)),
+    plus(part(xb, yv), part(xv, yb)),
+    plus(part(xab, yv), part(xa, yb), part(xb, ya), part(xv, yab)),
+  ]);
+}
+
+/** f(x) elementwise, from f and its first two derivatives. */
+function unary(x: HyperDual, ...[f, df, ddf]: ((x: number) => number)[]): HyperDual {
+  const [v, a, b, ab] = x.parts;
+  const slope = v.map((value) => df!(value));
+  const first = (part?: Float64Array) => part?.map((p, i) => p * slope[i]!);
+  const second = a && b && v.map((value, i) => ddf!(value) * a[i]! * b[i]!);
+  return new HyperDual(x.shape, [v.map((value) => f!(value)), first(a), first(b), plus(first(ab), second)]);
+}
+
+function plus(...terms: (Float64Array | undefined)[]): Float64Array | undefined {
+  const [first, ...rest] = terms.filter((term) => term !== undefined);
+  if (first === undefined || rest.length === 0) return first;
+  return first.map((value, i) => rest.reduce((sum, term) => sum + term[i]!, value));
+}
+
+const product = (shape: Shape) => shape.reduce((p, n) => p * n, 1);
+const positive = (axis: number, shape: Shape) => (axis < 0 ? axis + shape.length : axis);
+const lift = (x: HyperDual | number) => (typeof x === "number" ? HyperDual.of([], [x]) : x);
+
+/** Row-major position of a coordinate. */
+const position = (coordinate: readonly number[], shape: Shape) =>
+  coordinate.reduce((p, c, axis) => p * shape[axis]! + c, 0);
+
+const memo = new Map<string, Int32Array>();
+
+/** A number for each coordinate of `shape`; kept by `key`, as references are evaluated once for each coordinate. */
+function indices(key: string, shape: Shape, of: (coordinate: readonly number[]) => number): Int32Array {
+  let known = memo.get(key);
+  if (known === undefined) {
+    known = new Int32Array(product(shape));
+    const coordinate = new Array<number>(shape.length).fill(0);
+    for (let i = 0; i < known.length; i++) {
+      let rest = i;
+      for (let axis = shape.length - 1; axis >= 0; axis--) {
+        coordinate[axis] = rest % shape[axis]!;
+        rest = Math.floor(rest / shape[axis]!);
+      }
+      known[i] = of(coordinate);
+    }
+    memo.set(key, known);
+  }
+  return known;
+}
+
+/** y[i] = x[source[i]] */
+const take = (x: HyperDual, shape: Shape, source: Int32Array) =>
+  linear(x, shape, (part) => Float64Array.from(source, (j) => part[j]!));
+
+function broadcastTo(x: HyperDual, shape: Shape): HyperDual {
+  if (String(x.shape) === String(shape)) return x;
+  const shift = shape.length - x.shape.length;
+  const source = indices(`broadcast ${x.shape}|${shape}`, shape, (c) =>
+    position(
+      x.shape.map((n, axis) => (n === 1 ? 0 : c[axis + shift]!)),
+      x.shape,
+    ),
+  );
+  return take(x, shape, source);
+}
+
+function common(x: HyperDual, y: HyperDual): Shape {
+  const rank = Math.max(x.shape.length, y.shape.length);
+  const extent = ({ shape }: HyperDual, axis: number) => shape[axis - rank + shape.length] ?? 1;
+  return Array.from({ length: rank }, (_, axis) => Math.max(extent(x, axis), extent(y, axis)));
+}
+
+function add(p: HyperDual | number, q: HyperDual | number): HyperDual {
+  const [x, y] = [lift(p), lift(q)];
+  const shape = common(x, y);
+  const [s, t] = [broadcastTo(x, shape).parts, broadcastTo(y, shape).parts];
+  return new HyperDual(shape, [plus(s[0], t[0])!, plus(s[1], t[1]), plus(s[2], t[2]), plus(s[3], t[3])]);
+}
+
+function mul(p: HyperDual | number, q: HyperDual | number): HyperDual {
+  const [x, y] = [lift(p), lift(q)];
+  const shape = common(x, y);
+  return bilinear(broadcastTo(x, shape), broadcastTo(y, shape), shape, (s, t) => s.map((value, i) => value * t[i]!));
+}
+
+const scale = (factor: number, x: HyperDual) => linear(x, x.shape, (part) => part.map((value) => factor * value));
+
+const reciprocal = (x: HyperDual) =>
+  unary(
+    x,
+    (v) => 1 / v,
+    (v) => -1 / v ** 2,
+    (v) => 2 / v ** 3,
+  );
+
+const exp = (x: HyperDual) => unary(x, Math.exp, Math.exp, Math.exp);
+
+const log = (x: HyperDual) =>
+  unary(
+    x,
+    Math.log,
+    (v) => 1 / v,
+    (v) => -1 / v ** 2,
+  );
+
+const logistic = (v: number) => 1 / (1 + Math.exp(-v));
+
+const square = (x: HyperDual) => mul(x, x);
+
+function sum(x: HyperDual, axes: number | readonly number[] = x.shape.map((_, axis) => axis)): HyperDual {
+  const gone = new Set([axes].flat().map((axis) => positive(axis, x.shape)));
+  const shape = x.shape.filter((_, axis) => !gone.has(axis));
+  const target = indices(`sum ${x.shape}|${[...gone]}`, x.shape, (c) =>
+    position(
+      c.filter((_, axis) => !gone.has(axis)),
+      shape,
+    ),
+  );
+  return linear(x, shape, (part) => {
+    const sums = new Float64Array(product(shape));
+    for (let i = 0; i < part.length; i++) sums[target[i]!]! += part[i]!;
+    return sums;
+  });
+}
+
+function slice(x: HyperDual, start: number, stop: number, axis = 0): HyperDual {
+  const along = positive(axis, x.shape);
+  const shape = x.shape.with(along, stop - start);
+  const source = indices(`slice ${x.shape}|${start}:${stop}|${along}`, shape, (c) =>
+    position(c.with(along, c[along]! + start), x.shape),
+  );
+  return take(x, shape, source);
+}
+
+function transpose(x: HyperDual, order: readonly number[] = x.shape.map((_, axis) => axis).reverse()): HyperDual {
+  const shape = order.map((axis) => x.shape[axis]!);
+  const source = indices(`transpose ${x.shape}|${order}`, shape, (c) =>
+    position(
+      x.shape.map((_, axis) => c[order.indexOf(axis)]!),
+      x.shape,
+    ),
+  );
+  return take(x, shape, source);
+}
+
+function gather(x: HyperDual, index: HyperDual): HyperDual {
+  const rows = index.parts[0];
+  const shape = [rows.length, ...x.shape.slice(1)];
+  const source = indices(`gather ${x.shape}|${rows}`, shape, ([r, ...c]) =>
+    position([rows[r!]!, ...c], x.shape),
+  );
+  return take(x, shape, source);
+}
+
+function matmul(a: HyperDual, b: HyperDual, options: ProductOptions<HyperDual> = {}): HyperDual {
+  const left = options.transposeA ? transpose(a) : a;
+  const right = options.transposeB ? transpose(b) : b;
+  const [m, k] = left.shape as [number, number];
+  const n = right.shape[1]!;
+  const result = bilinear(left, right, [m, n], (p, q) => {
+    const out = new Float64Array(m * n);
+    for (let i = 0; i < m; i++) {
+      for (let s = 0; s < k; s++) {
+        const factor = p[i * k + s]!;
+        if (factor === 0) continue;
+        for (let j = 0; j < n; j++) out[i * n + j]! += factor * q[s * n + j]!;
+      }
+    }
+    return out;
+  });
+  return options.bias ? add(result, options.bias) : result;
+}
+
+function crossEntropy(logits: HyperDual, labels: HyperDual): HyperDual {
+  const [n, classes] = logits.shape as [number, number];
+  const [v] = logits.parts;
+  const largest = HyperDual.of(
+    [n],
+    Array.from({ length: n }, (_, row) => Math.max(...v.subarray(row * classes, (row + 1) * classes))),
+  );
+  const shifted = add(logits, broadcastTo(new HyperDual([n, 1], scale(-1, largest).parts), logits.shape));
+  const hits = Int32Array.from(labels.parts[0], (label, row) => row * classes + label);
+  return add(log(sum(exp(shifted), 1)), scale(-1, take(shifted, [n], hits)));
+}
+
+function squaredNorm(x: HyperDual | Readonly<Record<string, HyperDual>>): HyperDual {
+  const tensors = x instanceof HyperDual ? [x] : Object.values(x);
+  return tensors.map((tensor) => sum(square(tensor))).reduce((p, q) => add(p, q));
+}
+
+export const hyperDualOperations: Operations<HyperDual> = {
+  add,
+  sub: (a, b) => add(a, scale(-1, lift(b))),
+  mul,
+  div: (a, b) => mul(a, reciprocal(lift(b))),
+  neg: (x) => scale(-1, x),
+  scale,
+  exp,
+  log,
+  sqrt: (x) =>
+    unary(
+      x,
+      Math.sqrt,
+      (v) => 0.5 * v ** -0.5,
+      (v) => -0.25 * v ** -1.5,
+    ),
+  sin: (x) => unary(x, Math.sin, Math.cos, (v) => -Math.sin(v)),
+  tanh: (x) =>
+    unary(
+      x,
+      Math.tanh,
+      (v) => Math.cosh(v) ** -2,
+      (v) => -2 * Math.tanh(v) * Math.cosh(v) ** -2,
+    ),
+  sigmoid: (x) =>
+    unary(
+      x,
+      logistic,
+      (v) => logistic(v) * logistic(-v),
+      (v) => logistic(v) * logistic(-v) * (logistic(-v) - logistic(v)),
+    ),
+  softplus: (x) =>
+    unary(
+      x,
+      (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
+      logistic,
+      (v) => logistic(v) * logistic(-v),
+    ),
+  relu: (x) =>
+    unary(
+      x,
+      (v) => Math.max(v, 0),
+      (v) => (v > 0 ? 1 : 0),
+      () => 0,
+    ),
+  square,
+  cubic: (x) => add(mul(x, mul(x, x)), scale(-2, x)),
+  sum,
+  broadcastTo,
+  reshape(x, shape) {
+    const known = product(shape.filter((n) => n !== -1));
+    return new HyperDual(
+      shape.map((n) => (n === -1 ? product(x.shape) / known : n)),
+      x.parts,
+    );
+  },
+  slice,
+  transpose,
+  gather,
+  matmul,
+  dense: (x, weight, bias) => matmul(x, weight, { transposeB: true, bias }),
+  crossEntropy,
+  squaredNorm,
+};
