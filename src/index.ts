@@ -6,7 +6,11 @@ export { adam, gradientDescent, type OuterOptimizer } from "./bilevel/outer_opti
 export { type Batch, type BilevelSpec, bilevel, type Problem, ProblemError } from "./bilevel/problem.ts";
 export { sgd } from "./bilevel/sgd.ts";
 export type { Unroll } from "./bilevel/unroll.ts";
-export * from "./data/index.ts";
+export { type Dataset, split, take } from "./data/dataset.ts";
+export { DataError } from "./data/error.ts";
+export { glyphs } from "./data/glyphs.ts";
+export { loadImageSet } from "./data/image-set.ts";
+export { bestThreshold, corruptLabels, flagScore } from "./data/noise.ts";
 export type { Estimator } from "./estimators/estimator.ts";
 export { firstOrder } from "./estimators/first_order.ts";
 export { greedy } from "./estimators/greedy.ts";

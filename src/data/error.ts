@@ -11,3 +11,6 @@ export class DataError extends Error {
     this.offset = offset;
   }
 }
+
+/** What to do about a file whose bytes cannot all be right. */
+export const DAMAGED = "the file is damaged, cut off or has bytes added: copy or download it again";

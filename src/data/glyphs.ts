@@ -24,7 +24,7 @@ const HALF = 0.3; // half a character's height, as a part of the image's
 const RADIUS = 0.035; // of the line, as a part of the image's height
 
 // Variation at difficulty 1. Lengths are in units of half a character.
-const ROTATION = 0.4; // tangent of half the angle, twice
+const ROTATION = 0.4; // ± radians, to within 2 %
 const SHEAR = 0.25;
 const STRETCH = 0.2;
 const SHIFT = 0.25;

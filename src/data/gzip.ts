@@ -1,4 +1,4 @@
-import { DataError } from "./error.ts";
+import { DAMAGED, DataError } from "./error.ts";
 
 // Small enough to say where the damage is, large enough to cost nothing.
 const CHUNK = 4096;
@@ -6,7 +6,6 @@ const HEADER = 10;
 const TRAILER = 8;
 // A deflate stream cannot expand by more than this (zlib's technical notes give 1032:1).
 const MAX_EXPANSION = 1032;
-const REMEDY = "the file is damaged, cut off or has bytes added: copy or download it again";
 
 /** Whether the bytes begin like a gzip file (RFC 1952). */
 export function isGzip(bytes: Uint8Array): boolean {
@@ -21,13 +20,21 @@ export function isGzip(bytes: Uint8Array): boolean {
  */
 export async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Array> {
   if (bytes.length < HEADER + TRAILER) {
-    throw new DataError(name, bytes.length, "the gzip data ends inside its header", REMEDY);
+    throw new DataError(name, bytes.length, "the gzip data ends inside its header", DAMAGED);
   }
   const lengthAt = bytes.length - 4;
   const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(lengthAt, true);
   if (length > bytes.length * MAX_EXPANSION) {
     const problem = `the gzip trailer promises ${length} bytes, more than ${bytes.length} bytes can hold`;
-    throw new DataError(name, lengthAt, problem, REMEDY);
+    throw new DataError(name, lengthAt, problem, DAMAGED);
+  }
+
+  let result: Uint8Array;
+  try {
+    result = new Uint8Array(length);
+  } catch (cause) {
+    const problem = `its ${length} decompressed bytes do not fit into memory`;
+    throw new DataError(name, lengthAt, problem, "use a smaller file or free memory", { cause });
   }
 
   const stream = new DecompressionStream("gzip");
@@ -41,7 +48,6 @@ export async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Arra
   // Whichever side fails first is reported below; the other one's rejection must not go unhandled.
   feeding.catch(() => {});
 
-  const result = new Uint8Array(length);
   const reader = stream.readable.getReader();
   let filled = 0;
   try {
@@ -55,14 +61,14 @@ export async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Arra
     if (filled <= length) await feeding;
   } catch (cause) {
     const at = Math.min(fed, bytes.length);
-    throw new DataError(name, at, "the gzip data cannot be decompressed from about here", REMEDY, { cause });
+    throw new DataError(name, at, "the gzip data cannot be decompressed from about here", DAMAGED, { cause });
   } finally {
     reader.cancel().catch(() => {});
   }
   if (filled !== length) {
     const found = filled > length ? "more" : `${filled}`;
     const problem = `the gzip trailer promises ${length} bytes but the data holds ${found}`;
-    throw new DataError(name, lengthAt, problem, REMEDY);
+    throw new DataError(name, lengthAt, problem, DAMAGED);
   }
   return result;
 }

@@ -1,4 +1,4 @@
-import { DataError } from "./error.ts";
+import { DAMAGED, DataError } from "./error.ts";
 import { gunzip, isGzip } from "./gzip.ts";
 
 /** An array of unsigned bytes in row-major order. */
@@ -16,7 +16,6 @@ const OTHER_TYPES: Record<number, string> = {
   13: "32-bit floats",
   14: "64-bit floats",
 };
-const DAMAGED = "the file is damaged, cut off or has bytes added: copy or download it again";
 
 /**
  * Reads an IDX file (the format of MNIST: two zero bytes, type, rank, big-endian axis lengths, elements)
@@ -25,17 +24,18 @@ const DAMAGED = "the file is damaged, cut off or has bytes added: copy or downlo
  * @throws DataError naming the file and the byte if it is anything but one whole IDX array of bytes
  */
 export async function decodeIdx(bytes: Uint8Array, name: string): Promise<Idx> {
-  if (!isGzip(bytes)) return parse(bytes, name, "");
-  return parse(await gunzip(bytes, name), name, " of the decompressed data");
+  if (!isGzip(bytes)) return parse(bytes, name);
+  return parse(await gunzip(bytes, name), name, "(of the decompressed data) ");
 }
 
-function parse(bytes: Uint8Array, name: string, where: string): Idx {
+function parse(bytes: Uint8Array, name: string, where = ""): Idx {
   const fail = (at: number, problem: string, remedy = DAMAGED) =>
-    new DataError(name, at, where === "" ? problem : `(${where.trim()}) ${problem}`, remedy);
+    new DataError(name, at, where + problem, remedy);
 
   if (bytes.length < 4) throw fail(bytes.length, "the file ends inside the 4-byte IDX magic number");
-  const [zero0, zero1, type, rank] = bytes as unknown as [number, number, number, number];
-  if (zero0 !== 0 || zero1 !== 0) {
+  const type = bytes[2]!;
+  const rank = bytes[3]!;
+  if (bytes[0] !== 0 || bytes[1] !== 0) {
     const start = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
     throw fail(0, `this is no IDX file: it starts with ${start}, not 00 00 08`, "give an IDX file");
   }
@@ -43,7 +43,7 @@ function parse(bytes: Uint8Array, name: string, where: string): Idx {
     const held = OTHER_TYPES[type] ?? `elements of unknown type ${type}`;
     throw fail(2, `it holds ${held}`, "give an IDX file of unsigned bytes (type 8)");
   }
-  if (rank === 0) throw fail(3, "the array has no axes", DAMAGED);
+  if (rank === 0) throw fail(3, "the array has no axes");
 
   const header = 4 + 4 * rank;
   if (bytes.length < header) {

@@ -344,7 +344,7 @@ export class Program {
   }
 
   /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
-  #assemble({ tensor, mode }: Step, primal: Place | undefined, tangent: Place | undefined): void {
+  #assemble({ tensor }: Step, primal: Place | undefined, tangent: Place | undefined): void {
     if (tensor.source.kind !== "assembly") return;
     const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
     for (const [part, whole] of [
