@@ -1,5 +1,6 @@
 /** hypergrad: hypergradients through whole training runs, on the GPU. */
 
+export type { Estimator } from "./bilevel/estimator.ts";
 export { hypergradient, type OptimizeOptions, type OuterStep, optimize } from "./bilevel/optimize.ts";
 export { OuterLoop } from "./bilevel/outer_loop.ts";
 export { adam, gradientDescent, type OuterOptimizer } from "./bilevel/outer_optimizer.ts";
@@ -11,7 +12,6 @@ export { DataError } from "./data/error.ts";
 export { glyphs } from "./data/glyphs.ts";
 export { loadImageSet } from "./data/image-set.ts";
 export { bestThreshold, corruptLabels, flagScore } from "./data/noise.ts";
-export type { Estimator } from "./estimators/estimator.ts";
 export { firstOrder } from "./estimators/first_order.ts";
 export { greedy } from "./estimators/greedy.ts";
 export { krmd, rmd, t1t2 } from "./estimators/krmd.ts";
@@ -43,7 +43,11 @@ export { squaredNorm } from "./graph/operations/squared_norm.ts";
 export { type Shape, ShapeError } from "./graph/shape.ts";
 export type { Tensor } from "./graph/tensor.ts";
 export { filled, scalar, type Values, values, zeros } from "./graph/values.ts";
+export { parseArguments } from "./host/arguments.ts";
+export { UsageError } from "./host/errors.ts";
 export { exists, readFile, writeFile } from "./host/files.ts";
 export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
 export { linear, type Model, mlp } from "./nn/models.ts";
 export { Random } from "./random.ts";
+export { sheet, type Tile } from "./report/sheet.ts";
+export { table } from "./report/table.ts";

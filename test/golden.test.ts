@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hypergradient } from "../src/bilevel/optimize.ts";
-import type { Estimator } from "../src/estimators/estimator.ts";
+import type { Estimator } from "../src/bilevel/estimator.ts";
 import { firstOrder } from "../src/estimators/first_order.ts";
 import { greedy } from "../src/estimators/greedy.ts";
 import { krmd, rmd, t1t2 } from "../src/estimators/krmd.ts";

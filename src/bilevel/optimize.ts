@@ -1,7 +1,7 @@
-import type { Estimator } from "../estimators/estimator.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
 import type { Values } from "../graph/values.ts";
+import type { Estimator } from "./estimator.ts";
 import { type LogEntry, OuterLoop } from "./outer_loop.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import type { Problem } from "./problem.ts";

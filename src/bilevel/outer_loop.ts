@@ -1,7 +1,6 @@
 import { sumLanes } from "../../shaders/flat.ts";
 import { linearGrid } from "../../shaders/operand.ts";
 import { LOG_ROW, outerLog } from "../../shaders/outer_step.ts";
-import type { Estimator } from "../estimators/estimator.ts";
 import { align, Block } from "../gpu/block.ts";
 import { bindings, Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
@@ -11,9 +10,11 @@ import { formatBytes, type MemoryReport } from "../gpu/memory.ts";
 import { Readback } from "../gpu/readback.ts";
 import { size } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
+import type { Estimator } from "./estimator.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import type { Problem } from "./problem.ts";
-import { SOUND, Unroll } from "./unroll.ts";
+import { Unroll } from "./unroll.ts";
+import { SOUND } from "./vectors.ts";
 
 export interface OuterLoopOptions<H extends string> {
   readonly gpu: Gpu;
@@ -53,14 +54,14 @@ export class OuterLoop<W extends string, H extends string> {
     const unroll = new Unroll(problem, gpu, estimator.slots(steps));
     estimator.record(unroll);
     const count = leaves.hyperLayout.size;
-    const gradient = lanes === 1 ? unroll.hypergradient : new Block("mean h", "gradients", 4 * count);
+    const gradient = lanes === 1 ? unroll.vectors.hypergradient : new Block("mean h", "gradients", 4 * count);
     const progress = new Block("progress", "bookkeeping", 4);
     const log = new Block("log", "bookkeeping", 4 * LOG_ROW * every);
     if (lanes > 1) {
       unroll.main.add({
         label: "mean over lanes",
         code: sumLanes(count, lanes, { offset: 0, lane: align(count, 4) }, 1 / lanes),
-        bindings: bindings(["read", { block: unroll.hypergradient }], ["write", { block: gradient }]),
+        bindings: bindings(["read", { block: unroll.vectors.hypergradient }], ["write", { block: gradient }]),
         grid: [...linearGrid(count), 1],
         flops: count * lanes,
         bytes: 4 * count * (lanes + 1),
@@ -70,7 +71,7 @@ export class OuterLoop<W extends string, H extends string> {
     for (const name of leaves.hyperLayout.names) {
       const chosen = optimizer && ("record" in optimizer ? (optimizer as OuterOptimizer) : optimizer[name]);
       const range = [size(leaves.hyperLayout.shape(name)), leaves.hyperLayout.offset(name)] as const;
-      if (chosen) update.add(chosen.record({ hyper: unroll.hyper, gradient, progress }, ...range));
+      if (chosen) update.add(chosen.record({ hyper: unroll.vectors.hyper, gradient, progress }, ...range));
     }
     update.add({
       label: "log",
@@ -78,7 +79,7 @@ export class OuterLoop<W extends string, H extends string> {
       bindings: bindings(
         ["read", { block: unroll.outerLoss }],
         ["read", { block: gradient }],
-        ["read", { block: unroll.status }],
+        ["read", { block: unroll.vectors.status }],
         ["write", { block: progress }],
         ["write", { block: log }],
       ),
@@ -156,7 +157,7 @@ export class OuterLoop<W extends string, H extends string> {
 
   /** α, by group. */
   async hyper(): Promise<Record<H, Values>> {
-    return await this.#readHyper(this.#unroll.hyper);
+    return await this.#readHyper(this.#unroll.vectors.hyper);
   }
 
   /** The hypergradient of the last step, by group. */
@@ -172,13 +173,24 @@ export class OuterLoop<W extends string, H extends string> {
   /** w_T of the last step; with several lanes, the lane is the first axis. */
   async parameters(): Promise<Record<W, Values>> {
     const { leaves, lanes } = this.#problem;
-    const flat = await this.executable.readFloats(this.#unroll.parameters, 0, leaves.lane.parameters * lanes);
+    const flat = await this.executable.readFloats(
+      this.#unroll.vectors.parameters,
+      0,
+      leaves.lane.parameters * lanes,
+    );
     return leaves.parameterLayout.unpack(flat, lanes === 1 ? undefined : lanes, leaves.lane.parameters);
   }
 
   /** Puts α somewhere else. */
   setHyper(hyper: Readonly<Record<H, Values>>): void {
-    this.executable.writeIfUsed(this.#unroll.hyper, this.#problem.leaves.hyperLayout.pack(hyper));
+    this.executable.writeIfUsed(this.#unroll.vectors.hyper, this.#problem.leaves.hyperLayout.pack(hyper));
+  }
+
+  /** Puts w somewhere else: where the next step without `restart` starts. Momentum stays as it is. */
+  setParameters(parameters: Readonly<Record<W, Values>>): void {
+    const { leaves, lanes } = this.#problem;
+    const packed = leaves.parameterLayout.pack(parameters, lanes, leaves.lane.parameters);
+    this.executable.writeIfUsed(this.#unroll.vectors.parameters, packed);
   }
 
   /** Draws new mini-batches for the next outer step. */

@@ -5,6 +5,7 @@ import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss, type Tensors, type TracedLoss } from "../graph/trace.ts";
 import type { Values } from "../graph/values.ts";
 import { Batches } from "./batches.ts";
+import type { Rate } from "./rate.ts";
 import type { Sgd } from "./sgd.ts";
 
 /** A problem that cannot be meant as it is stated. */
@@ -54,11 +55,6 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   /** Seed of the batches. */
   readonly seed?: number;
 }
-
-/** A coefficient of the inner optimizer: a number, or a group of α with one value or one for each step. */
-export type Rate =
-  | { readonly value: number }
-  | { readonly group: string; readonly offset: number; readonly perStep: boolean };
 
 /** One level as a graph: its loss and gradients, and what its leaves are bound to. */
 export interface TracedLevel {

@@ -1,112 +1,59 @@
-import type { Coefficient } from "../../shaders/coefficient.ts";
-import { fill } from "../../shaders/copy.ts";
-import { accumulate, addDot, copy } from "../../shaders/flat.ts";
-import { adjointStep, innerStep } from "../../shaders/inner_step.ts";
-import { linearGrid, type View } from "../../shaders/operand.ts";
+import { LOSS_LANE } from "../../shaders/outer_step.ts";
 import { Arena } from "../gpu/arena.ts";
-import { align, Block, OFFSET_ALIGNMENT, type Resource } from "../gpu/block.ts";
-import { bindings, Sequence } from "../gpu/dispatch.ts";
+import { Block, type Resource } from "../gpu/block.ts";
+import { Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type LeafBindings, Program } from "../graph/program.ts";
-import { invariants } from "../graph/schedule.ts";
+import { type LeafBindings, Program, type ProgramOptions } from "../graph/program.ts";
+import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Problem, Rate, TracedLevel } from "./problem.ts";
-import { Trajectory } from "./trajectory.ts";
+import type { Problem, TracedLevel } from "./problem.ts";
+import { Vectors } from "./vectors.ts";
 
-/** No inner step diverged. */
-export const SOUND = 0xffff_ffff;
-
-/** What a Hessian product is asked for: the half in w, (H_ww r), the half in α, (H_αw r), or both. */
+/** What a Hessian product is asked for: the half in w, H_ww r, the half in α, H_αw r, or both. */
 export interface ProductHalves {
   readonly parameters: boolean;
   readonly hyper: boolean;
 }
 
+type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter">;
+
 /**
- * The inner loop of a problem and the moves over it that estimators are written in. Every method appends kernels
- * to the sequence of one outer step; nothing runs until the sequence is built.
- *
- * Vectors are flat, one a lane: w, v; p = `adjoint` (the outer gradient g, then the adjoint of w); r = `direction`;
- * H_ww r = `curvature`; H_αw r = `mixed`; h = `hypergradient`.
+ * The inner loop of a problem and the moves over it that estimators are written in. Every move appends kernels to
+ * the sequence of one outer step; nothing runs until the sequence is built. The vectors are those of `Vectors`.
  */
 export class Unroll {
   /** w ← w_0, v ← 0. */
   readonly begin = new Sequence("begin");
   /** The inner loop and the estimator. */
   readonly main = new Sequence("unroll");
-  readonly steps: number;
-  /** Stored states: w_{t-1}, and v_{t-1} where the optimizer's hyperparameters need it. */
-  readonly slots: number;
-
-  readonly parameters: Block;
-  readonly hyper: Block;
-  readonly hypergradient: Block;
+  readonly vectors: Vectors;
+  /** E of each lane, `LOSS_LANE` elements apart. */
   readonly outerLoss: Block;
-  readonly status = new Block("status", "bookkeeping", 4, Uint32Array.of(SOUND));
-  readonly #velocity: Block | undefined;
-  readonly #initial: Block;
-  readonly #gradient: Block;
-  readonly #adjoint: Block;
-  readonly #direction: Block;
-  readonly #curvature: Block;
-  readonly #mixed: Block;
-  readonly #direct: Block;
-  readonly #table: Block;
-  readonly #storedParameters: Trajectory;
-  readonly #storedVelocity: Trajectory | undefined;
+  /** T */
+  readonly steps: number;
+  /** States that are stored, at most T. */
+  readonly slots: number;
 
   readonly #problem: Problem;
   readonly #gpu: Gpu;
-  readonly #arena = new Arena("activations");
-  readonly #programs: Program[] = [];
+  readonly #programs = new Map<string, Program>();
   readonly #prelude: Program;
-  readonly #gradientProgram: Program;
-  readonly #cache = new Map<string, Program>();
-  readonly #lane: { w: number; a: number };
+  readonly #gradient: Program;
 
   constructor(problem: Problem, gpu: Gpu, slots: number) {
-    const { leaves, lanes, steps, lr, momentum } = problem;
     this.#problem = problem;
     this.#gpu = gpu;
-    this.steps = steps;
-    this.slots = Math.min(slots, steps);
-    const w = leaves.lane.parameters;
-    const a = align(leaves.hyperLayout.size, 4);
-    this.#lane = { w, a };
-    const learned = "group" in lr || "group" in momentum;
-    const moving = learned || !("value" in momentum && momentum.value === 0);
-    const vector = (label: string, role: Block["role"], lane: number) =>
-      new Block(label, role, 4 * lane * lanes);
-
-    this.parameters = vector("w", "parameters", w);
-    this.#initial = vector("w_0", "parameters", w);
-    this.#initial.initial = leaves.parameterLayout.pack(problem.parameters, lanes, w);
-    this.hyper = new Block("α", "hyperparameters", 4 * a, leaves.hyperLayout.pack(problem.hyper));
-    this.#velocity = moving ? vector("v", "momentum", w) : undefined;
-    this.#gradient = vector("∇L", "gradients", w);
-    this.hypergradient = vector("h", "gradients", a);
-    this.#direct = vector("∇_α E", "gradients", a);
-    this.#mixed = vector("H_αw r", "gradients", a);
-    this.#adjoint = vector("p", "adjoint", w);
-    this.#direction = vector("r", "adjoint", w);
-    this.#curvature = vector("H_ww r", "adjoint", w);
-    this.outerLoss = new Block("E", "bookkeeping", 16 * lanes);
-    const limit = gpu.device.limits.maxBufferSize;
-    this.#storedParameters = new Trajectory("w", Math.max(this.slots, 1), 4 * w * lanes, limit);
-    this.#storedVelocity = learned
-      ? new Trajectory("v", Math.max(this.slots, 1), 4 * w * lanes, limit)
-      : undefined;
-    const rows = new Uint32Array((steps * OFFSET_ALIGNMENT) / 4);
-    for (let t = 0; t < steps; t++) rows[(t * OFFSET_ALIGNMENT) / 4] = t;
-    this.#table = new Block("step table", "bookkeeping", rows.byteLength, rows);
-
-    this.#prelude = this.#program("once an outer step", { outputs: [], keep: this.#invariants() });
-    this.#prelude.record(this.main, this.#leaves(steps, this.parameters));
-    this.#gradientProgram = this.#program("inner gradient", {
-      outputs: [{ tensor: problem.inner.traced.parameters, primal: { block: this.#gradient, lane: w } }],
+    this.steps = problem.steps;
+    this.slots = Math.min(slots, problem.steps);
+    this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
+    this.outerLoss = new Block("E", "bookkeeping", 4 * LOSS_LANE * problem.lanes);
+    this.vectors.begin(this.begin);
+    this.#prelude = this.#program("once an outer step", () => ({ outputs: [], keep: this.#invariants() }));
+    this.#prelude.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
+    this.#gradient = this.#program("inner gradient", () => ({
+      outputs: [{ tensor: problem.inner.traced.parameters, primal: this.#wVector(this.vectors.gradient) }],
       after: [this.#prelude],
-    });
-    this.#recordBegin();
+    }));
   }
 
   /** Does α enter the inner loss, so that there is a mixed derivative at all? */
@@ -119,120 +66,95 @@ export class Unroll {
     return this.#problem.start !== undefined;
   }
 
+  /** Is η or μ a hyperparameter? */
+  get learnsOptimizer(): boolean {
+    return this.vectors.storedVelocity !== undefined;
+  }
+
   /** Settles where everything is in memory; called once, when all is recorded. */
   finish(): void {
-    for (const program of this.#programs) program.place(this.#arena);
+    const arena = new Arena("activations");
+    for (const program of this.#programs.values()) program.place(arena);
   }
 
   /** The programs, as tables. */
   explain(): string {
-    return this.#programs.map((program) => program.explain()).join("\n");
+    return [...this.#programs.values()].map((program) => program.explain()).join("\n");
   }
 
-  /**
-   * Inner step t = 1 … T: ∇L at w_{t-1}, then v_t and w_t. With `store`, the state before it goes to the ring.
-   */
+  /** Inner step t = 1 … T from w_{t-1} to w_t. With `store`, the state before it goes to the ring. */
   innerStep(t: number, { store }: { store: boolean }): void {
-    const { lr, momentum } = this.#problem;
-    const { w } = this.#lane;
-    this.#gradientProgram.record(this.main, this.#leaves(t, this.parameters));
-    const count = this.#problem.leaves.parameterLayout.size;
-    const stores = { parameters: store, velocity: store && this.#storedVelocity !== undefined };
-    const rate = coefficientOf(lr);
-    const mu = coefficientOf(momentum);
-    const moving = this.#velocity !== undefined;
-    this.#dispatch("inner step", count, moving ? 4 : 2, {
-      code: innerStep({ count, lane: w, rate, momentum: mu, velocity: moving, store: stores }),
-      bindings: bindings(
-        ["read", { block: this.#gradient }],
-        ["write", { block: this.parameters }],
-        this.#velocity && ["write", { block: this.#velocity }],
-        stores.parameters ? ["write", this.#storedParameters.slot(t - 1)] : undefined,
-        stores.velocity ? ["write", this.#storedVelocity!.slot(t - 1)] : undefined,
-        rate.view && ["read", { block: this.hyper }],
-        moving && mu.view ? ["read", { block: this.hyper }] : undefined,
-        ["uniform", this.#row(t)],
-        ["write", { block: this.status }],
-      ),
-    });
+    this.#gradient.record(this.main, this.#leaves(t, this.vectors.parameters));
+    this.vectors.innerStep(this.main, t, { store });
   }
 
-  /** All T inner steps, with the last `slots` states before a step stored. */
+  /** All T inner steps; the last `slots` states before a step are stored. */
   innerLoop(): void {
     for (let t = 1; t <= this.steps; t++) this.innerStep(t, { store: t > this.steps - this.slots });
   }
 
   /** p ← g = ∇_w E at the current w. */
   outerGradient(): void {
-    const { outer } = this.#problem;
-    this.#once("outer gradient", () => ({
-      outputs: [{ tensor: outer.traced.parameters, primal: { block: this.#adjoint, lane: this.#lane.w } }],
+    const program = this.#program("outer gradient", () => ({
+      outputs: [
+        { tensor: this.#problem.outer.traced.parameters, primal: this.#wVector(this.vectors.adjoint) },
+      ],
       after: [this.#prelude],
-    })).record(this.main, this.#leaves(this.steps, this.parameters));
+    }));
+    program.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
   }
 
   /**
-   * At the end of the inner loop: E, with `gradient` also p ← g_T, and ∇_α E to h (`direct: "set"`) or to be added
-   * to h later (`direct: "hold"`).
+   * At the end of the inner loop: E, with `gradient` also p ← g_T, and ∇_α E into h ("set") or aside, for
+   * `addDirect` ("hold").
    */
   outerValue({ gradient, direct }: { gradient: boolean; direct: "set" | "hold" }): void {
     const { value, parameters, hyper, dependsOn } = this.#problem.outer.traced;
-    const hold = direct === "hold";
-    this.#once("outer loss", () => ({
+    const { adjoint, hypergradient, direct: held } = this.vectors;
+    const program = this.#program("outer loss", () => ({
       outputs: [
-        { tensor: value, primal: { block: this.outerLoss, lane: 4 } },
-        ...(gradient ? [{ tensor: parameters, primal: { block: this.#adjoint, lane: this.#lane.w } }] : []),
-        ...(hold && !dependsOn.hyper
-          ? []
-          : [
-              {
-                tensor: hyper,
-                primal: { block: hold ? this.#direct : this.hypergradient, lane: this.#lane.a },
-              },
-            ]),
+        { tensor: value, primal: { block: this.outerLoss, lane: LOSS_LANE } },
+        ...(gradient ? [{ tensor: parameters, primal: this.#wVector(adjoint) }] : []),
+        ...(direct === "set" ? [{ tensor: hyper, primal: this.#aVector(hypergradient) }] : []),
+        ...(direct === "hold" && dependsOn.hyper ? [{ tensor: hyper, primal: this.#aVector(held) }] : []),
       ],
       after: [this.#prelude],
-    })).record(this.main, this.#leaves(this.steps, this.parameters));
+    }));
+    program.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
   }
 
-  /** h += the ∇_α E that was held. */
+  /** h += the ∇_α E that was put aside. */
   addDirect(): void {
-    if (this.#problem.outer.traced.dependsOn.hyper) {
-      this.#accumulate(this.#direct, { t: this.steps, decay: 1, factor: 1, scale: { literal: 1 } });
-    }
+    if (!this.#problem.outer.traced.dependsOn.hyper) return;
+    this.vectors.addToHypergradient(this.main, this.steps, this.vectors.direct);
   }
 
   /** h ← 0. */
   clearHypergradient(): void {
-    this.#fill(this.main, this.hypergradient, this.#problem.leaves.hyperLayout.size, this.#lane.a);
+    this.vectors.clearHypergradient(this.main);
   }
 
-  /** r ← μ_{t+1} r - η_t p, after p += H_ww r of the product at t + 1; at t = T, r ← -η_T p. */
+  /** p += H_ww r of the product at t + 1, then r ← μ_{t+1} r - η_t p; at t = T just r ← -η_T p. */
   pullBack(t: number): void {
     const first = t === this.steps;
-    this.#adjointStep(t, { accumulate: !first, momentum: !first, next: true });
+    this.vectors.adjointStep(this.main, t, { accumulate: !first, momentum: !first, next: true });
   }
 
-  /** p += H_ww r after the last product, which makes it the adjoint of w_0 when all T steps were pulled back. */
+  /** p += H_ww r after the last product: the adjoint of w_0 when all T steps were pulled back. It goes to h. */
   pullBackToStart(): void {
-    this.#adjointStep(1, { accumulate: true, momentum: false, next: false });
+    this.vectors.adjointStep(this.main, 1, { accumulate: true, momentum: false, next: false });
+    this.vectors.addStart(this.main);
   }
 
-  /** The adjoint of w_0 goes to its group: h += p. */
-  addStart(): void {
-    const { start, leaves } = this.#problem;
-    if (start === undefined) return;
-    const view: View = { offset: leaves.hyperLayout.offset(start), lane: this.#lane.a };
-    this.#accumulate(this.#adjoint, { t: this.steps, decay: 1, factor: 1, scale: { literal: 1 }, view });
-  }
-
-  /** P_t(r) at the stored state w_{t-1}. */
-  product(t: number, halves: ProductHalves): void {
-    const program = this.#once(`product${halves.parameters ? " w" : ""}${halves.hyper ? " α" : ""}`, () => ({
-      ...this.#productOf(halves),
+  /** (H_ww r, H_αw r) at the stored w_{t-1}. */
+  product(t: number, { parameters, hyper }: ProductHalves): void {
+    const name = `product${parameters ? " w" : ""}${hyper ? " α" : ""}`;
+    const program = this.#program(name, () => ({
+      ...this.#product({ parameters, hyper }),
       after: [this.#prelude],
     }));
-    program.record(this.main, this.#leaves(t, this.#storedParameters.slot(t - 1), this.#direction));
+    const { storedParameters, direction } = this.vectors;
+    program.record(this.main, this.#leaves(t, storedParameters.slot(t - 1), direction));
   }
 
   /**
@@ -240,190 +162,67 @@ export class Unroll {
    * not computed again.
    */
   mixedAlongOuterGradient(t: number): void {
-    const at = this.needsStoredState ? this.#storedParameters.slot(t - 1) : this.parameters;
-    this.#mixedRetained().record(this.main, this.#leaves(t, at, this.#adjoint));
+    const { storedParameters, parameters, adjoint } = this.vectors;
+    const at = this.needsStoredState ? storedParameters.slot(t - 1) : { block: parameters };
+    this.#mixedProduct().record(this.main, this.#leaves(t, at, adjoint));
   }
 
   /** Does `mixedAlongOuterGradient` read w_{t-1} itself, beside the activations that it left? */
   get needsStoredState(): boolean {
-    return this.hasMixed && this.#mixedRetained().reads(this.#problem.leaves.parameters);
+    return this.hasMixed && this.#mixedProduct().reads(this.#problem.leaves.parameters);
   }
 
-  #mixedRetained(): Program {
-    return this.#once("mixed product", () => ({
-      ...this.#productOf({ parameters: false, hyper: true }),
-      after: [this.#prelude, this.#gradientProgram],
+  /** h ← decay h + H_αw r; with `rate`, -η_t H_αw r. */
+  addMixed(t: number, { decay = 1, rate = false }: { decay?: number; rate?: boolean } = {}): void {
+    const { mixed } = this.vectors;
+    if (this.hasMixed || decay !== 1) this.vectors.addToHypergradient(this.main, t, mixed, { decay, rate });
+  }
+
+  /** dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩ in the reverse sweep. */
+  addOptimizerTerms(t: number): void {
+    this.vectors.addRateTerm(this.main, t, t === this.steps ? "newest" : "stored");
+    this.vectors.addMomentumTerm(this.main, t, "direction");
+  }
+
+  /** The same right after inner step t, with p for the adjoint and -η_t p for r. */
+  addOptimizerTermsForward(t: number): void {
+    this.vectors.addRateTerm(this.main, t, "newest");
+    this.vectors.addMomentumTerm(this.main, t, "adjoint");
+  }
+
+  #mixedProduct(): Program {
+    return this.#program("mixed product", () => ({
+      ...this.#product({ parameters: false, hyper: true }),
+      after: [this.#prelude, this.#gradient],
     }));
   }
 
-  #productOf({ parameters, hyper }: ProductHalves) {
+  #product({ parameters, hyper }: ProductHalves): Pick<ProgramOptions, "outputs" | "seeds"> {
     const { traced } = this.#problem.inner;
-    const { w, a } = this.#lane;
+    const { curvature, mixed, lane } = this.vectors;
     return {
       outputs: [
-        ...(parameters ? [{ tensor: traced.parameters, tangent: { block: this.#curvature, lane: w } }] : []),
-        ...(hyper && this.hasMixed
-          ? [{ tensor: traced.hyper, tangent: { block: this.#mixed, lane: a } }]
-          : []),
+        ...(parameters ? [{ tensor: traced.parameters, tangent: this.#wVector(curvature) }] : []),
+        ...(hyper && this.hasMixed ? [{ tensor: traced.hyper, tangent: this.#aVector(mixed) }] : []),
       ],
-      seeds: new Map([[this.#problem.leaves.parameters, w]]),
+      seeds: new Map([[this.#problem.leaves.parameters, lane.w]]),
     };
   }
 
-  /** h ← decay h + factor H_αw r, with the factor -η_t instead when `rate` is set. */
-  addMixed(t: number, { decay, rate }: { decay: number; rate: boolean }): void {
-    if (!this.hasMixed) {
-      if (decay !== 1) this.#accumulate(this.#mixed, { t, decay, factor: 0, scale: { literal: 0 } });
-      return;
-    }
-    const scale = rate ? coefficientOf(this.#problem.lr) : { literal: 1 };
-    this.#accumulate(this.#mixed, { t, decay, factor: rate ? -1 : 1, scale });
+  #wVector(block: Block) {
+    return { block, lane: this.vectors.lane.w };
   }
 
-  /** dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩ with the stored v_{t-1}. */
-  addOptimizerTerms(t: number, { direction }: { direction: "r" | "-ηp" }): void {
-    const { lr, momentum } = this.#problem;
-    const velocity: Resource = { block: this.#velocity! };
-    if ("group" in lr) {
-      const after = t === this.steps || direction === "-ηp" ? velocity : this.#storedVelocity!.slot(t);
-      this.#addDot(t, this.#adjoint, after, lr, -1, { literal: 1 });
-    }
-    if ("group" in momentum) {
-      const before = this.#storedVelocity!.slot(t - 1);
-      if (direction === "r") this.#addDot(t, this.#direction, before, momentum, 1, { literal: 1 });
-      else this.#addDot(t, this.#adjoint, before, momentum, -1, coefficientOf(lr));
-    }
+  #aVector(block: Block) {
+    return { block, lane: this.vectors.lane.a };
   }
 
-  /** Does η or μ belong to α? */
-  get learnsOptimizer(): boolean {
-    return this.#storedVelocity !== undefined;
-  }
-
-  // What follows turns the moves into dispatches.
-
-  #addDot(
-    t: number,
-    a: Block,
-    b: Resource,
-    group: Extract<Rate, { group: string }>,
-    factor: number,
-    scale: Coefficient,
-  ): void {
-    const count = this.#problem.leaves.parameterLayout.size;
-    const flat: View = { offset: 0, lane: this.#lane.w };
-    const out = { offset: group.offset, lane: this.#lane.a, perStep: group.perStep };
-    this.main.add({
-      label: "dot",
-      code: addDot(count, flat, flat, out, { factor, scale }),
-      bindings: bindings(
-        ["read", { block: a }],
-        ["read", b],
-        ["write", { block: this.hypergradient }],
-        scale.view && ["read", { block: this.hyper }],
-        ["uniform", this.#row(t)],
-      ),
-      grid: [1, 1, this.#problem.lanes],
-      flops: 2 * count,
-      bytes: 8 * count * this.#problem.lanes,
-    });
-  }
-
-  #accumulate(
-    x: Block,
-    {
-      t,
-      decay,
-      factor,
-      scale,
-      view,
-    }: { t: number; decay: number; factor: number; scale: Coefficient; view?: View },
-  ): void {
-    const { leaves } = this.#problem;
-    const count = view ? leaves.parameterLayout.size : leaves.hyperLayout.size;
-    const from: View = { offset: 0, lane: view ? this.#lane.w : this.#lane.a };
-    this.#dispatch("accumulate", count, 3, {
-      code: accumulate(count, from, view ?? from, { decay, factor, scale }),
-      bindings: bindings(
-        ["read", { block: x }],
-        ["write", { block: this.hypergradient }],
-        scale.view && ["read", { block: this.hyper }],
-        ["uniform", this.#row(t)],
-      ),
-    });
-  }
-
-  #adjointStep(
-    t: number,
-    { accumulate, momentum, next }: { accumulate: boolean; momentum: boolean; next: boolean },
-  ): void {
-    const count = this.#problem.leaves.parameterLayout.size;
-    const rate = coefficientOf(this.#problem.lr);
-    const mu = momentum ? { ...coefficientOf(this.#problem.momentum), shift: 1 } : undefined;
-    this.#dispatch("adjoint step", count, 4, {
-      code: adjointStep({ count, lane: this.#lane.w, accumulate, rate, momentum: mu, next }),
-      bindings: bindings(
-        ["write", { block: this.#adjoint }],
-        next ? ["write", { block: this.#direction }] : undefined,
-        accumulate ? ["read", { block: this.#curvature }] : undefined,
-        next && rate.view ? ["read", { block: this.hyper }] : undefined,
-        mu?.view ? ["read", { block: this.hyper }] : undefined,
-        ["uniform", this.#row(t)],
-      ),
-    });
-  }
-
-  #recordBegin(): void {
-    const { start, leaves } = this.#problem;
-    const count = leaves.parameterLayout.size;
-    const to: View = { offset: 0, lane: this.#lane.w };
-    const from: View = start === undefined ? to : { offset: leaves.hyperLayout.offset(start), lane: 0 };
-    const source = start === undefined ? this.#initial : this.hyper;
-    this.#dispatch(
-      "copy",
-      count,
-      2,
-      {
-        code: copy(count, from, to),
-        bindings: bindings(["read", { block: source }], ["write", { block: this.parameters }]),
-      },
-      this.begin,
-    );
-    if (this.#velocity) this.#fill(this.begin, this.#velocity, count, this.#lane.w);
-  }
-
-  #fill(sequence: Sequence, block: Block, count: number, lane: number): void {
-    const code = fill(0, count, { primal: { offset: 0, lane } });
-    this.#dispatch("fill", count, 1, { code, bindings: bindings(["write", { block }]) }, sequence);
-  }
-
-  /** A kernel over `count` elements of every lane that touches `touched` of them each. */
-  #dispatch(
-    label: string,
-    count: number,
-    touched: number,
-    kernel: { code: string; bindings: ReturnType<typeof bindings> },
-    sequence = this.main,
-  ): void {
-    const { lanes } = this.#problem;
-    sequence.add({
-      label,
-      ...kernel,
-      grid: [...linearGrid(count), lanes],
-      flops: touched * count,
-      bytes: 4 * touched * count * lanes,
-    });
-  }
-
-  #row(t: number): Resource {
-    return { block: this.#table, offset: OFFSET_ALIGNMENT * (t - 1), size: 16, dynamic: true };
-  }
-
+  /** What the leaves are at step t: w where it is said, a tangent if any, and the step's batch. */
   #leaves(t: number, parameters: Block | Resource, direction?: Block): LeafBindings {
     const { leaves, inner, outer } = this.#problem;
     const primal = new Map<Tensor, Resource>([
       [leaves.parameters, parameters instanceof Block ? { block: parameters } : parameters],
-      [leaves.hyper, { block: this.hyper }],
+      [leaves.hyper, { block: this.vectors.hyper }],
       ...inner.data,
       ...outer.data,
     ]);
@@ -432,55 +231,33 @@ export class Unroll {
     return { primal, tangent: direction && new Map([[leaves.parameters, { block: direction }]]) };
   }
 
-  #once(
-    name: string,
-    options: () => Omit<ConstructorParameters<typeof Program>[0], "name" | "lanes" | "adapter">,
-  ): Program {
-    const known = this.#cache.get(name) ?? this.#program(name, options());
-    this.#cache.set(name, known);
-    return known;
-  }
-
-  #program(
-    name: string,
-    options: Omit<ConstructorParameters<typeof Program>[0], "name" | "lanes" | "adapter">,
-  ): Program {
-    const program = new Program({
-      name,
-      ...options,
-      lanes: this.#problem.lanes,
-      adapter: this.#gpu.choice.kind,
-    });
-    this.#programs.push(program);
+  /** The program of that name; made at its first use. */
+  #program(name: string, options: () => UnplacedProgram): Program {
+    let program = this.#programs.get(name);
+    if (program === undefined) {
+      program = new Program({
+        name,
+        ...options(),
+        lanes: this.#problem.lanes,
+        adapter: this.#gpu.choice.kind,
+      });
+      this.#programs.set(name, program);
+    }
     return program;
   }
 
-  /** Values that depend on α and fixed data alone: computed once an outer step. */
+  /** Values that depend on α and fixed data alone, yet serve every inner step: computed once an outer step. */
   #invariants(): Tensor[] {
     const { leaves, inner, outer } = this.#problem;
     const varying = new Set([
       leaves.parameters,
       ...[inner, outer].flatMap(({ batches }) => (batches ? [batches.leaf] : [])),
     ]);
-    const of = ({ traced }: TracedLevel, name: string) => {
-      const program = new Program({
-        name,
-        outputs: [traced.value, traced.parameters, traced.hyper].map((tensor) => ({
-          tensor,
-          primal: { block: this.#mixed, lane: 0 },
-          tangent: { block: this.#mixed, lane: 0 },
-        })),
-        seeds: new Map([[leaves.parameters, this.#lane.w]]),
-        lanes: this.#problem.lanes,
-        adapter: this.#gpu.choice.kind,
-      });
-      return invariants(program.schedule, varying);
+    const of = ({ traced }: TracedLevel) => {
+      const all = [traced.value, traced.parameters, traced.hyper];
+      const seeds = new Set([leaves.parameters]);
+      return invariants(schedule({ primal: all, tangent: all, seeds, available: new Set() }), varying);
     };
-    return [...new Set([...of(inner, "inner"), ...of(outer, "outer")])];
+    return [...new Set([...of(inner), ...of(outer)])];
   }
-}
-
-function coefficientOf(rate: Rate): Coefficient {
-  if ("value" in rate) return { literal: rate.value };
-  return { view: { offset: rate.offset, lane: 0 }, perStep: rate.perStep };
 }

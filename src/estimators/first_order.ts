@@ -1,4 +1,4 @@
-import type { Estimator } from "./estimator.ts";
+import type { Estimator } from "../bilevel/estimator.ts";
 
 /** h = ∇_α E(w_T, α) with w_T held fixed: no product at all. Zero where α enters the inner loss alone. */
 export function firstOrder(): Estimator {

@@ -1,5 +1,5 @@
+import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
-import type { Estimator } from "./estimator.ts";
 
 /**
  * The streaming γ-weighted greedy sum: acc = γ acc + m_t with m_t the α-half of P_t(-η g_t) and g_t = ∇_w E(w_t);
@@ -25,7 +25,7 @@ export function greedy({ gamma }: { gamma: number }): Estimator {
         else unroll.outerValue({ gradient: true, direct: "hold" });
         if (hasMixed) unroll.mixedAlongOuterGradient(t);
         unroll.addMixed(t, { decay: gamma, rate: true });
-        unroll.addOptimizerTerms(t, { direction: "-ηp" });
+        unroll.addOptimizerTermsForward(t);
       }
       unroll.addDirect();
     },

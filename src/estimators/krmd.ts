@@ -1,6 +1,6 @@
+import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
 import type { Unroll } from "../bilevel/unroll.ts";
-import type { Estimator } from "./estimator.ts";
 
 /**
  * Reverse-mode through the last K steps alone (Shaban et al. 2019, §3): K products, K states stored.
@@ -38,12 +38,9 @@ function sweep(unroll: Unroll, length: number): void {
   for (let t = steps; t > steps - length; t--) {
     const more = t > steps - length + 1 || learnsStart;
     unroll.pullBack(t);
-    unroll.addOptimizerTerms(t, { direction: "r" });
+    unroll.addOptimizerTerms(t);
     unroll.product(t, { parameters: more, hyper: true });
-    unroll.addMixed(t, { decay: 1, rate: false });
+    unroll.addMixed(t);
   }
-  if (learnsStart) {
-    unroll.pullBackToStart();
-    unroll.addStart();
-  }
+  if (learnsStart) unroll.pullBackToStart();
 }

@@ -104,9 +104,9 @@ export class Executable {
     return encoder;
   }
 
-  /** GPU time of a whole sequence in nanoseconds, by timestamps around one pass. */
-  async time(sequence: Sequence): Promise<number> {
-    const [nanoseconds] = await this.#timed([this.#commandsOf(sequence)]);
+  /** GPU time of sequences run one after another, in nanoseconds, by timestamps around one pass. */
+  async time(...sequences: Sequence[]): Promise<number> {
+    const [nanoseconds] = await this.#timed([sequences.flatMap((sequence) => this.#commandsOf(sequence))]);
     return nanoseconds!;
   }
 

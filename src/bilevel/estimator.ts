@@ -1,4 +1,4 @@
-import type { Unroll } from "../bilevel/unroll.ts";
+import type { Unroll } from "./unroll.ts";
 
 /** A way to compute, or to estimate, the hypergradient of one unrolled inner loop. */
 export interface Estimator {
