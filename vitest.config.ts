@@ -1,12 +1,51 @@
-import { defineConfig } from "vitest/config";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectConfiguration } from "vitest/config";
+import { chromiumOptions } from "./src/cli/chromium.ts";
+import { environment, runtime } from "./src/host/runtime.ts";
 
-export default defineConfig({
+/** The kernel suite, the same in every runtime. */
+const kernels = ["test/graph/**/*.test.ts"];
+
+const native = {
+  // dawn.node aborts when two worker threads of one process load it: one process a file.
+  pool: "forks",
+  maxWorkers: 2,
+} as const;
+
+const node: TestProjectConfiguration = {
+  extends: true,
+  test: { ...native, name: "node", include: ["test/**/*.test.ts"] },
+};
+
+/** Vitest started by Deno has Deno as its workers too; test/deno.test.ts starts it. */
+const deno: TestProjectConfiguration = {
+  extends: true,
+  test: { ...native, name: "deno", include: kernels, setupFiles: ["test/support/in_deno.ts"] },
+};
+
+const browser = async (): Promise<TestProjectConfiguration> => ({
+  extends: true,
+  // Named beforehand: a package that Vite discovers during a run makes it reload the page.
+  optimizeDeps: { include: ["wgsl-preprocessor/wgsl-preprocessor.js"], noDiscovery: true },
   test: {
-    // dawn.node aborts when two worker threads of one process load it: one process per file.
-    pool: "forks",
-    maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    include: ["test/**/*.test.ts"],
+    name: "browser",
+    include: kernels,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({
+        launchOptions: await chromiumOptions(environment("HYPERGRAD_ADAPTER") ?? "swiftshader"),
+      }),
+      instances: [{ browser: "chromium" }],
+    },
   },
 });
+
+export default defineConfig(async () => ({
+  test: {
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    projects: runtime() === "deno" ? [deno] : [node, await browser()],
+  },
+}));

@@ -57,7 +57,9 @@ ${linearMain(rows)}
   let row = i * ${classes}u;
   let label = u32(labels[${at(label.primal, "i")}]);
   ${softmaxSums(classes, z, Boolean(out.tangent && z.tangent))}
+#if ${out.primal || z.tangent}
   let u = ${primal("us", u, uIndex)};
+#endif
   for (var c = 0u; c < ${classes}u; c++) {
     let j = row + c;
     let p = exp(${primal("zs", z, "j")} - largest) / total;

@@ -46,16 +46,24 @@ ${linearMain(count)}
   let second = ${float(beta2)} * seconds[i] + ${float(1 - beta2)} * g * g;
   firsts[i] = first;
   seconds[i] = second;
-  let mean = first / one_minus_exp(steps * ${float(Math.log(beta1))});
-  let spread = second / one_minus_exp(steps * ${float(Math.log(beta2))});
+  let mean = first / one_minus_exp(steps * ${logarithm(beta1)});
+  let spread = second / one_minus_exp(steps * ${logarithm(beta2)});
   alphas[j] -= ${float(lr)} * mean / (sqrt(spread) + ${float(epsilon)});
 }`;
+}
+
+/** The logarithm of a decay in [0, 1) as a literal; a decay of 0 is taken as e^-1000, which is 0 in float32. */
+function logarithm(decay: number): string {
+  return float(Math.max(Math.log(decay), -1000));
 }
 
 const WIDTH = 256;
 
 /** Words in one row of the log: outer loss (mean over lanes) and squared norm of the hypergradient as the bits of floats, inner status. */
 export const LOG_ROW = 4;
+
+/** Elements from one lane's outer loss to the next. */
+export const LOSS_LANE = 4;
 
 /**
  * Ends an outer step: writes row (finished steps mod `rows`) of the log and counts the step. The inner status is
@@ -82,7 +90,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   }
   if (local == 0u) {
     var loss = 0.0;
-    for (var l = 0u; l < ${lanes}u; l++) { loss += losses[l]; }
+    for (var l = 0u; l < ${lanes}u; l++) { loss += losses[l * ${LOSS_LANE}u]; }
     let row = (progress[0] % ${rows}u) * ${LOG_ROW}u;
     rowsOut[row] = bitcast<u32>(loss / ${float(lanes)});
     rowsOut[row + 1u] = bitcast<u32>(sums[0]);

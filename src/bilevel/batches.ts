@@ -14,33 +14,40 @@ export interface BatchOptions {
  * is left of an epoch that does not fill a batch is dropped.
  */
 export class Batches {
+  /** Holds the first of the `tables`. */
   readonly block: Block;
   readonly #options: BatchOptions;
-  readonly #random: Random;
   readonly #stride: number;
-  #epoch = new Uint32Array();
-  #next = 0;
 
   constructor(options: BatchOptions) {
     this.#options = options;
-    this.#random = new Random(options.seed);
     this.#stride = align(4 * options.batch, OFFSET_ALIGNMENT);
-    this.block = new Block("batches", "bookkeeping", this.#stride * options.steps, this.draw());
+    this.block = new Block(
+      "batches",
+      "bookkeeping",
+      this.#stride * options.steps,
+      this.tables().next().value,
+    );
   }
 
-  /** A new table, to be written over the block for the next outer step. */
-  draw(): Int32Array<ArrayBuffer> {
-    const { batch, steps, examples } = this.#options;
-    const table = new Int32Array((this.#stride / 4) * steps);
-    for (let step = 0; step < steps; step++) {
-      if (this.#next + batch > this.#epoch.length) {
-        this.#epoch = this.#random.permutation(examples) as Uint32Array<ArrayBuffer>;
-        this.#next = 0;
+  /** Tables for one outer step after another, the same ones at every call. */
+  *tables(): Generator<Int32Array<ArrayBuffer>, never> {
+    const { batch, steps, examples, seed } = this.#options;
+    const random = new Random(seed);
+    let epoch = new Uint32Array();
+    let next = 0;
+    for (;;) {
+      const table = new Int32Array((this.#stride / 4) * steps);
+      for (let step = 0; step < steps; step++) {
+        if (next + batch > epoch.length) {
+          epoch = random.permutation(examples) as Uint32Array<ArrayBuffer>;
+          next = 0;
+        }
+        table.set(epoch.subarray(next, next + batch), (this.#stride / 4) * step);
+        next += batch;
       }
-      table.set(this.#epoch.subarray(this.#next, this.#next + batch), (this.#stride / 4) * step);
-      this.#next += batch;
+      yield table;
     }
-    return table;
   }
 
   /** The row of step `index`, counted from 0. */

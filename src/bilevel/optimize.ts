@@ -4,7 +4,7 @@ import type { Values } from "../graph/values.ts";
 import type { Estimator } from "./estimator.ts";
 import { type LogEntry, OuterLoop } from "./outer_loop.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
-import type { Problem } from "./problem.ts";
+import { type Problem, positive } from "./problem.ts";
 
 export interface OptimizeOptions<H extends string> {
   readonly gpu: Gpu;
@@ -46,13 +46,15 @@ export async function* optimize<W extends string, H extends string>(
   problem: Problem<W, H>,
   { gpu, estimator, optimizer, steps, mode = "restart", every = 1, reshuffle = false }: OptimizeOptions<H>,
 ): AsyncGenerator<OuterStep<W, H>> {
-  const rows = steps % every === 0 ? every : 1;
-  const loop = await OuterLoop.prepare(problem, { gpu, estimator, optimizer, every: rows });
+  positive("steps", steps);
+  positive("every", every);
+  const loop = await OuterLoop.prepare(problem, { gpu, estimator, optimizer, every: Math.min(every, steps) });
   try {
     let since = performance.now();
     for (let index = 1; index <= steps; index++) {
       if (reshuffle && index > 1) loop.reshuffle();
-      const entries = await loop.step({ restart: mode === "restart" || index === 1 });
+      const restart = mode === "restart" || index === 1;
+      const entries = await loop.step({ restart, news: index === steps });
       const milliseconds = (performance.now() - since) / Math.max(entries.length, 1);
       for (const [position, entry] of entries.entries()) {
         yield {

@@ -6,13 +6,12 @@ import { bindings, Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { formatBytes, type MemoryReport } from "../gpu/memory.ts";
-import { Readback } from "../gpu/readback.ts";
+import { type Advice, formatBytes, type MemoryReport } from "../gpu/memory.ts";
 import { size } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
 import type { Estimator } from "./estimator.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
-import type { Problem } from "./problem.ts";
+import { type Problem, ProblemError } from "./problem.ts";
 import { Unroll } from "./unroll.ts";
 import { SOUND } from "./vectors.ts";
 
@@ -21,7 +20,7 @@ export interface OuterLoopOptions<H extends string> {
   readonly estimator: Estimator;
   /** One for all groups, or one for each group that is to move; none to only compute hypergradients. */
   readonly optimizer?: OuterOptimizer | Partial<Record<H, OuterOptimizer>>;
-  /** Rows of the log: outer steps between two readbacks. */
+  /** Rows of the log: most outer steps between two readbacks. */
   readonly every?: number;
 }
 
@@ -41,9 +40,11 @@ export class OuterLoop<W extends string, H extends string> {
   readonly #problem: Problem<W, H>;
   readonly #unroll: Unroll;
   readonly #gradient: Block;
-  readonly #readback: Readback;
+  readonly #batches: { block: Block; tables: Iterator<Int32Array, never> }[] = [];
   readonly #every: number;
-  #finished = 0;
+  /** Outer steps so far, and those of them that the log was read of. */
+  #submitted = 0;
+  #reported = 0;
 
   /** @throws MemoryError with numbers and what would fit; ProblemError, ValidationError */
   static async prepare<W extends string, H extends string>(
@@ -68,10 +69,9 @@ export class OuterLoop<W extends string, H extends string> {
       });
     }
     const update = new Sequence("update");
-    for (const name of leaves.hyperLayout.names) {
-      const chosen = optimizer && ("record" in optimizer ? (optimizer as OuterOptimizer) : optimizer[name]);
+    for (const [name, chosen] of byGroup(leaves.hyperLayout.names, optimizer)) {
       const range = [size(leaves.hyperLayout.shape(name)), leaves.hyperLayout.offset(name)] as const;
-      if (chosen) update.add(chosen.record({ hyper: unroll.vectors.hyper, gradient, progress }, ...range));
+      update.add(chosen.record({ hyper: unroll.vectors.hyper, gradient, progress }, ...range));
     }
     update.add({
       label: "log",
@@ -89,12 +89,9 @@ export class OuterLoop<W extends string, H extends string> {
     });
     unroll.finish();
     const sequences = { begin: unroll.begin, main: unroll.main, update };
-    const advice = () => {
-      const state = 4 * leaves.lane.parameters * lanes;
-      return `The trajectory takes ${formatBytes(state)} a step: choose krmd({ k }) with a smaller k, or greedy(), whose memory does not grow with the ${steps} steps.`;
-    };
-    const executable = await Executable.build(gpu, Object.values(sequences), advice);
-    return new OuterLoop(problem, unroll, sequences, executable, gradient, new Readback(gpu, log), every);
+    const advice = whatFits(unroll.slots);
+    const executable = await Executable.build(gpu, Object.values(sequences), { readback: log, advice });
+    return new OuterLoop(problem, unroll, sequences, executable, gradient, every);
   }
 
   private constructor(
@@ -103,7 +100,6 @@ export class OuterLoop<W extends string, H extends string> {
     sequences: OuterLoop<W, H>["sequences"],
     executable: Executable,
     gradient: Block,
-    readback: Readback,
     every: number,
   ) {
     this.memory = executable.memory;
@@ -112,33 +108,41 @@ export class OuterLoop<W extends string, H extends string> {
     this.#problem = problem;
     this.#unroll = unroll;
     this.#gradient = gradient;
-    this.#readback = readback;
     this.#every = every;
+    for (const { batches } of [problem.inner, problem.outer]) {
+      if (batches === undefined) continue;
+      const tables = batches.table.tables();
+      tables.next(); // It stands in the block from the start.
+      this.#batches.push({ block: batches.table.block, tables });
+    }
   }
 
   /**
    * Submits one outer step: the inner loop (from w_0 when `restart`, else from where it stands), h, and the move
-   * of α. Every `every` steps the log of the steps since comes back.
+   * of α. Every `every` steps, or when `news` are asked for, the log of the steps since comes back.
    * @throws DivergenceError with the outer and inner step where a value was first not finite.
    */
-  async step({ restart }: { restart: boolean }): Promise<LogEntry[]> {
+  async step({ restart, news = false }: { restart: boolean; news?: boolean }): Promise<LogEntry[]> {
     const { begin, main, update } = this.sequences;
     const run = restart ? [begin, main, update] : [main, update];
-    this.#finished++;
-    if (this.#finished % this.#every !== 0) {
+    const first = this.#reported;
+    this.#submitted++;
+    if (this.#submitted - first < this.#every && !news) {
       this.executable.run(...run);
       return [];
     }
-    const words = await this.executable.runAndRead(this.#readback, ...run);
-    return this.#entries(words);
+    this.#reported = this.#submitted;
+    const words = await this.executable.runAndRead(...run);
+    return this.#entries(words, first, this.#reported);
   }
 
-  #entries(words: ArrayBuffer): LogEntry[] {
+  /** What the log says of the outer steps after `first` up to `last`. */
+  #entries(words: ArrayBuffer, first: number, last: number): LogEntry[] {
     const floats = new Float32Array(words);
     const status = new Uint32Array(words);
-    return Array.from({ length: this.#every }, (_, index) => {
-      const row = index * LOG_ROW;
-      const outerStep = this.#finished - this.#every + index + 1;
+    return Array.from({ length: last - first }, (_, index) => {
+      const row = ((first + index) % this.#every) * LOG_ROW;
+      const outerStep = first + index + 1;
       const [outerLoss, squared, inner] = [floats[row]!, floats[row + 1]!, status[row + 2]!];
       if (inner !== SOUND) {
         throw new DivergenceError(
@@ -195,9 +199,7 @@ export class OuterLoop<W extends string, H extends string> {
 
   /** Draws new mini-batches for the next outer step. */
   reshuffle(): void {
-    for (const { batches } of [this.#problem.inner, this.#problem.outer]) {
-      if (batches) this.executable.writeIfUsed(batches.table.block, batches.table.draw());
-    }
+    for (const { block, tables } of this.#batches) this.executable.writeIfUsed(block, tables.next().value);
   }
 
   /** The kernels of every program, with shapes, operations and bytes. */
@@ -206,7 +208,37 @@ export class OuterLoop<W extends string, H extends string> {
   }
 
   destroy(): void {
-    this.#readback.destroy();
     this.executable.destroy();
   }
+}
+
+/** The optimizer of each group that has one. @throws ProblemError for a group that does not exist. */
+function byGroup<H extends string>(
+  names: readonly H[],
+  optimizer: OuterLoopOptions<H>["optimizer"] = {},
+): [H, OuterOptimizer][] {
+  if (isOptimizer(optimizer)) return names.map((name) => [name, optimizer]);
+  const chosen = Object.entries(optimizer) as [H, OuterOptimizer][];
+  for (const [name] of chosen) {
+    if (names.includes(name)) continue;
+    throw new ProblemError(
+      `"${name}" has an outer optimizer but is no group of α; those are ${names.join(", ")}`,
+    );
+  }
+  return chosen;
+}
+
+function isOptimizer(given: object): given is OuterOptimizer {
+  return "record" in given && typeof given.record === "function";
+}
+
+/** What to do instead of a plan that stores `slots` states and does not fit. */
+function whatFits(slots: number): Advice {
+  return ({ total, trajectory = 0 }, limits) => {
+    const rest = total - trajectory;
+    const k = trajectory > 0 ? Math.floor(((limits.total ?? rest) - rest) / (trajectory / slots)) : 0;
+    return k > 0
+      ? `A stored state takes ${formatBytes(trajectory / slots)}: krmd({ k: ${k} }) fits, and greedy() stores one state at most.`
+      : `Without any stored state it is ${formatBytes(rest)}: take fewer examples, mini-batches, or fewer lanes.`;
+  };
 }

@@ -2,6 +2,7 @@ import { linearGrid, type View } from "../../shaders/operand.ts";
 import { type OuterAdam, outerAdam, outerSgd } from "../../shaders/outer_step.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+import { ProblemError } from "./problem.ts";
 
 /** The buffers an outer step works on. */
 export interface OuterState {
@@ -17,8 +18,9 @@ export interface OuterOptimizer {
   record(state: OuterState, count: number, offset: number): Dispatch;
 }
 
-/** α ← α - lr h; with decay "sqrt", lr/√τ at outer step τ. */
+/** α ← α - lr h; with decay "sqrt", lr/√τ at outer step τ. @throws ProblemError */
 export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): OuterOptimizer {
+  assertRate(lr);
   return {
     name: "sgd",
     record({ hyper, gradient, progress }, count, offset) {
@@ -38,13 +40,19 @@ export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): 
   };
 }
 
-/** Adam (Kingma & Ba 2015). */
+/** Adam (Kingma & Ba 2015). @throws ProblemError for a decay outside [0, 1), or an ε that is not positive. */
 export function adam({
   lr,
   beta1 = 0.9,
   beta2 = 0.999,
   epsilon = 1e-8,
 }: Pick<OuterAdam, "lr"> & Partial<OuterAdam>): OuterOptimizer {
+  assertRate(lr);
+  for (const [name, decay] of Object.entries({ beta1, beta2 })) {
+    if (!(decay >= 0 && decay < 1))
+      throw new ProblemError(`Adam's ${name} is ${decay}: give a number in [0, 1)`);
+  }
+  if (!(epsilon > 0)) throw new ProblemError(`Adam's epsilon is ${epsilon}: give a number > 0`);
   return {
     name: "adam",
     record({ hyper, gradient, progress }, count, offset) {
@@ -66,4 +74,8 @@ export function adam({
       };
     },
   };
+}
+
+function assertRate(lr: number): void {
+  if (!(Number.isFinite(lr) && lr > 0)) throw new ProblemError(`the outer rate is ${lr}: give a number > 0`);
 }

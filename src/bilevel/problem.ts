@@ -1,6 +1,6 @@
 import { HypergradError } from "../gpu/errors.ts";
 import { gather } from "../graph/operations/gather.ts";
-import { type Shape, ShapeError, size } from "../graph/shape.ts";
+import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss, type Tensors, type TracedLoss } from "../graph/trace.ts";
 import type { Values } from "../graph/values.ts";
@@ -45,7 +45,7 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   readonly inner: Level<W, H, D> & {
     /** T, the horizon. */
     readonly steps: number;
-    readonly optimizer: Sgd<H>;
+    readonly optimizer: Sgd<NoInfer<H>>;
   };
   readonly outer: Level<W, H, E>;
   /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
@@ -92,9 +92,13 @@ export function bilevel<
   const { steps, optimizer } = spec.inner;
   positive("inner.steps", steps);
   positive("lanes", lanes);
+  for (const given of [parameters, hyper, spec.inner.data, spec.outer.data]) assertFilled(given);
   const leaves = new Leaves(parameters, hyper, { laned: { parameters: true, hyper: false } });
   if (leaves.parameterLayout.size === 0) throw new ProblemError("there are no parameters");
   if (leaves.hyperLayout.size === 0) throw new ProblemError("there are no hyperparameters");
+  if (start !== undefined && !leaves.hyperLayout.names.includes(start)) {
+    throw new ProblemError(`w_0 names the group "${start}", which does not exist`);
+  }
   if (start !== undefined && size(leaves.hyperLayout.shape(start)) !== leaves.parameterLayout.size) {
     throw new ShapeError(
       `the group "${start}" holds ${size(leaves.hyperLayout.shape(start))} numbers, w_0 has ${leaves.parameterLayout.size}`,
@@ -102,7 +106,7 @@ export function bilevel<
   }
   const rate = (name: string, given: number | H): Rate => {
     if (typeof given === "number") {
-      if (!(given >= 0))
+      if (!(Number.isFinite(given) && given >= 0))
         throw new ProblemError(`${name} is ${given}: give a number ≥ 0 or the name of a group`);
       return { value: given };
     }
@@ -126,7 +130,15 @@ export function bilevel<
   return { leaves, parameters, hyper, lanes, steps, lr, momentum, start, inner, outer };
 }
 
-function positive(name: string, value: number): void {
+function assertFilled(given: Readonly<Record<string, Values>> = {}): void {
+  for (const [name, { shape, data }] of Object.entries(given)) {
+    if (data.length === size(shape)) continue;
+    throw new ShapeError(`"${name}" has ${data.length} numbers, which do not fill ${formatShape(shape)}`);
+  }
+}
+
+/** @throws ProblemError unless `value` is a whole number > 0 */
+export function positive(name: string, value: number): void {
   if (!(Number.isInteger(value) && value > 0))
     throw new ProblemError(`${name} is ${value}: give a whole number > 0`);
 }

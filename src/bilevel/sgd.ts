@@ -7,12 +7,8 @@ export interface Sgd<H extends string = string> {
   readonly momentum: number | H;
 }
 
-export function sgd<H extends string = never>({
-  lr,
-  momentum = 0,
-}: {
-  lr: number | H;
-  momentum?: number | H;
-}): Sgd<H> {
+export function sgd(options: { lr: number; momentum?: number }): Sgd<never>;
+export function sgd<H extends string>(options: { lr: number | H; momentum?: number | H }): Sgd<H>;
+export function sgd({ lr, momentum = 0 }: { lr: number | string; momentum?: number | string }): Sgd {
   return { lr, momentum };
 }

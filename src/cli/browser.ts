@@ -1,10 +1,9 @@
-import { existsSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { bundledChromium } from "../host/bundled.ts";
 import type { HostMessage } from "../host/launch.ts";
 import { type Progress, progress } from "../host/progress.ts";
 import { environment } from "../host/runtime.ts";
 import { note, print } from "../host/terminal.ts";
+import { chromiumOptions } from "./chromium.ts";
 import type { Program, RunOptions } from "./program.ts";
 import { type PageServer, startServer } from "./server.ts";
 
@@ -32,27 +31,8 @@ export async function runInBrowser(code: string, program: Program, options: RunO
 
 async function startBrowser(adapter: string | undefined): Promise<Browser> {
   const { chromium } = await import("playwright-core");
-  const own = environment("HYPERGRAD_BROWSER");
-  if (own && !existsSync(own)) throw new Error(`HYPERGRAD_BROWSER: there is no file ${own}`);
-  const { executable, environment: extra } = own
-    ? { executable: own, environment: {} }
-    : await bundledChromium(() => note("unpacking Chromium (once)")).catch((error: Error) => {
-        throw new Error(`${error.message}; set HYPERGRAD_BROWSER to the executable of a Chromium`);
-      });
-  const isSoftware = adapter === "software" || adapter === "swiftshader";
   return chromium.launch({
-    executablePath: executable,
-    env: { ...(process.env as Record<string, string>), ...extra },
-    args: [
-      "--no-sandbox",
-      "--enable-unsafe-webgpu",
-      "--enable-features=Vulkan",
-      "--ignore-gpu-blocklist",
-      // Left out, Chromium takes a real GPU and falls back to SwiftShader.
-      ...(isSoftware
-        ? ["--use-webgpu-adapter=swiftshader"]
-        : ["--use-angle=vulkan", "--disable-vulkan-surface"]),
-    ],
+    ...(await chromiumOptions(adapter)),
     // Ctrl-C is the script's to handle.
     handleSIGINT: false,
     handleSIGTERM: false,

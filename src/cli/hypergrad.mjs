@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..", "..");
 
-/** Node 20 cannot run TypeScript: a checkout is compiled at every start, a published package is compiled already. */
+/** Node 20 cannot run TypeScript: a checkout is compiled at every start, an installed package is compiled already. */
 async function load() {
-  if (!existsSync(join(here, "main.ts"))) return import(new URL("../../dist/cli.js", import.meta.url).href);
+  if (root.split(sep).includes("node_modules")) return import(pathToFileURL(join(root, "dist", "cli.js")).href);
   const { bundle } = await import("./bundle.mjs").catch((error) => {
     console.error(`error: ${error.message}\nrun npm install in ${root} first`);
     process.exit(1);

@@ -1,6 +1,7 @@
 import { UsageError } from "../host/errors.ts";
 import { ownPackage } from "../host/packages.ts";
 import { print } from "../host/terminal.ts";
+import { benchCommand } from "./bench-command.ts";
 import type { Command } from "./command.ts";
 import { doctorCommand } from "./doctor-command.ts";
 import { runCommand } from "./run.ts";
@@ -10,6 +11,7 @@ import { runScript } from "./script.ts";
 const commands: Record<string, Command> = {
   run: runCommand,
   doctor: doctorCommand,
+  bench: benchCommand,
 };
 
 /** The command line: dispatches, reports errors in one line, ends the process. */

@@ -1,8 +1,9 @@
 import type { Block, Resource } from "./block.ts";
 import type { Dispatch, Sequence } from "./dispatch.ts";
+import { HypergradError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
-import { assertFits, type MemoryReport, memoryReport } from "./memory.ts";
-import type { Readback } from "./readback.ts";
+import { type Advice, assertFits, type MemoryReport, memoryReport } from "./memory.ts";
+import { Readback, stagingOf } from "./readback.ts";
 
 interface Command {
   readonly pipeline: GPUComputePipeline;
@@ -26,61 +27,63 @@ export class Executable {
   readonly memory: MemoryReport;
   readonly #buffers: Map<Block, GPUBuffer>;
   readonly #commands: Map<Sequence, Command[]>;
+  readonly #readback: Readback | undefined;
+  #destroyed = false;
 
   private constructor(
     gpu: Gpu,
-    blocks: readonly Block[],
     buffers: Map<Block, GPUBuffer>,
     commands: Map<Sequence, Command[]>,
+    readback: Readback | undefined,
   ) {
     this.gpu = gpu;
-    this.memory = memoryReport(blocks);
+    this.memory = memoryReport(buffers.keys());
     this.#buffers = buffers;
     this.#commands = commands;
+    this.#readback = readback;
   }
 
   /**
+   * @param readback the block that `runAndRead` brings back.
    * @param advice what would fit instead, for the error.
-   * @throws MemoryError before anything is allocated; OutOfMemoryError, ValidationError afterwards.
+   * @throws MemoryError before anything is allocated; OutOfMemoryError, ValidationError afterwards, with everything
+   * freed again.
    */
-  static async build(gpu: Gpu, sequences: readonly Sequence[], advice?: () => string): Promise<Executable> {
-    const blocks = [...blocksOf(sequences)];
+  static async build(
+    gpu: Gpu,
+    sequences: readonly Sequence[],
+    { readback, advice }: { readback?: Block; advice?: Advice } = {},
+  ): Promise<Executable> {
+    const staging = readback ? stagingOf(readback) : [];
+    const blocks = [...blocksOf(sequences), ...staging];
     const { limits } = gpu.device;
     assertFits(
       blocks,
       { buffer: limits.maxBufferSize, binding: limits.maxStorageBufferBindingSize, total: gpu.memory },
       advice,
     );
-    const buffers = new Map(blocks.map((block) => [block, allocate(gpu, block)] as const));
-    const bindGroups = new Map<string, GPUBindGroup>();
-    const blockIds = new Map(blocks.map((block, index) => [block, index] as const));
-    const commands = new Map<Sequence, Command[]>();
-    const layoutIds = new Map<GPUBindGroupLayout, number>();
-
-    await Promise.all(sequences.flatMap(({ dispatches }) => dispatches.map((d) => gpu.pipeline(d))));
-    for (const sequence of sequences) {
-      const list: Command[] = [];
-      for (const dispatch of sequence.dispatches) {
-        const { pipeline, layout } = await gpu.pipeline(dispatch);
-        if (!layoutIds.has(layout)) layoutIds.set(layout, layoutIds.size);
-        const key = [
-          layoutIds.get(layout),
-          ...dispatch.bindings.map(({ resource }) => describe(resource, blockIds)),
-        ].join();
-        let bindGroup = bindGroups.get(key);
-        if (bindGroup === undefined) {
-          bindGroup = gpu.bindGroup(dispatch.label, layout, entries(dispatch, buffers));
-          bindGroups.set(key, bindGroup);
-        }
-        const offsets = dispatch.bindings.flatMap(({ resource }) =>
-          resource.dynamic ? [resource.offset ?? 0] : [],
-        );
-        list.push({ pipeline, bindGroup, offsets, grid: dispatch.grid });
-      }
-      commands.set(sequence, list);
+    const usages = new Map(
+      staging.map((block) => [block, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ]),
+    );
+    const made = await gpu.buffers(
+      blocks.map((block) => ({
+        label: block.label,
+        size: block.bytes,
+        usage: usages.get(block) ?? anyUse(),
+      })),
+    );
+    const buffers = new Map(blocks.map((block, index) => [block, made[index]!] as const));
+    try {
+      for (const [block, buffer] of buffers) write(gpu, buffer, 0, block.initial);
+      await Promise.all(sequences.flatMap(({ dispatches }) => dispatches.map((d) => gpu.pipeline(d))));
+      const commands = await commandsOf(gpu, sequences, buffers);
+      await gpu.settle();
+      const stages = staging.map((block) => buffers.get(block)!);
+      return new Executable(gpu, buffers, commands, readback && new Readback(gpu, readback, stages));
+    } catch (error) {
+      for (const buffer of made) buffer.destroy();
+      throw error;
     }
-    await gpu.settle();
-    return new Executable(gpu, blocks, buffers, commands);
   }
 
   /** Runs sequences one after another in one submit. Returns at once; errors come with the next await. */
@@ -88,15 +91,17 @@ export class Executable {
     this.gpu.submit(this.#record(sequences).finish());
   }
 
-  /** Likewise, and brings a block back when all has run. */
-  runAndRead(readback: Readback, ...sequences: Sequence[]): Promise<ArrayBuffer> {
+  /** Likewise, and brings the readback's block back when all has run. */
+  async runAndRead(...sequences: Sequence[]): Promise<ArrayBuffer> {
+    if (this.#readback === undefined) throw new Error("nothing was named to be read back");
     const encoder = this.#record(sequences);
-    const wait = readback.encode(encoder, this.buffer(readback.block));
+    const wait = this.#readback.encode(encoder, this.buffer(this.#readback.block));
     this.gpu.submit(encoder.finish());
-    return wait();
+    return await wait();
   }
 
   #record(sequences: readonly Sequence[]): GPUCommandEncoder {
+    this.#assertAlive();
     const encoder = this.gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const sequence of sequences) this.#encode(pass, this.#commandsOf(sequence));
@@ -183,25 +188,63 @@ export class Executable {
   }
 
   write(block: Block, data: ArrayBufferView, offset = 0): void {
-    this.gpu.device.queue.writeBuffer(
-      this.buffer(block),
-      offset,
-      data.buffer,
-      data.byteOffset,
-      data.byteLength,
-    );
+    write(this.gpu, this.buffer(block), offset, data);
   }
 
   buffer(block: Block): GPUBuffer {
+    this.#assertAlive();
     const buffer = this.#buffers.get(block);
     if (buffer === undefined) throw new Error(`${block.label} is not part of this build`);
     return buffer;
   }
 
-  /** Frees the buffers. */
+  /** Frees the buffers; nothing can be run or read any more. */
   destroy(): void {
+    this.#destroyed = true;
     for (const buffer of this.#buffers.values()) buffer.destroy();
   }
+
+  /** @throws here, as WebGPU's own error would count against the whole device. */
+  #assertAlive(): void {
+    this.gpu.check();
+    if (this.#destroyed) {
+      throw new HypergradError("the buffers of this run are freed: read results before it ends");
+    }
+  }
+}
+
+/** Every dispatch with its pipeline and bind group; equal bind groups are made once. */
+async function commandsOf(
+  gpu: Gpu,
+  sequences: readonly Sequence[],
+  buffers: Map<Block, GPUBuffer>,
+): Promise<Map<Sequence, Command[]>> {
+  const bindGroups = new Map<string, GPUBindGroup>();
+  const blockIds = new Map([...buffers.keys()].map((block, index) => [block, index] as const));
+  const layoutIds = new Map<GPUBindGroupLayout, number>();
+  const commands = new Map<Sequence, Command[]>();
+  for (const sequence of sequences) {
+    const list: Command[] = [];
+    for (const dispatch of sequence.dispatches) {
+      const { pipeline, layout } = await gpu.pipeline(dispatch);
+      if (!layoutIds.has(layout)) layoutIds.set(layout, layoutIds.size);
+      const key = [
+        layoutIds.get(layout),
+        ...dispatch.bindings.map(({ resource }) => describe(resource, blockIds)),
+      ].join();
+      let bindGroup = bindGroups.get(key);
+      if (bindGroup === undefined) {
+        bindGroup = gpu.bindGroup(dispatch.label, layout, entries(dispatch, buffers));
+        bindGroups.set(key, bindGroup);
+      }
+      const offsets = dispatch.bindings.flatMap(({ resource }) =>
+        resource.dynamic ? [resource.offset ?? 0] : [],
+      );
+      list.push({ pipeline, bindGroup, offsets, grid: dispatch.grid });
+    }
+    commands.set(sequence, list);
+  }
+  return commands;
 }
 
 function* blocksOf(sequences: readonly Sequence[]): Generator<Block> {
@@ -217,15 +260,13 @@ function* blocksOf(sequences: readonly Sequence[]): Generator<Block> {
   }
 }
 
-function allocate(gpu: Gpu, block: Block): GPUBuffer {
-  const usage =
-    GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  const buffer = gpu.buffer(block.label, block.bytes, usage);
-  const { initial } = block;
-  if (initial !== undefined) {
-    gpu.device.queue.writeBuffer(buffer, 0, initial.buffer, initial.byteOffset, initial.byteLength);
-  }
-  return buffer;
+function anyUse(): GPUBufferUsageFlags {
+  return GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+}
+
+function write(gpu: Gpu, buffer: GPUBuffer, offset: number, data: ArrayBufferView | undefined): void {
+  if (data === undefined) return;
+  gpu.device.queue.writeBuffer(buffer, offset, data.buffer, data.byteOffset, data.byteLength);
 }
 
 function describe(resource: Resource, ids: Map<Block, number>): string {
@@ -250,9 +291,9 @@ async function readBuffer(gpu: Gpu, source: GPUBuffer, offset: number, size: num
   const encoder = gpu.device.createCommandEncoder();
   encoder.copyBufferToBuffer(source, offset, staging, 0, size);
   gpu.submit(encoder.finish());
-  await staging.mapAsync(GPUMapMode.READ);
-  gpu.check();
-  const copy = staging.getMappedRange().slice(0);
-  staging.destroy();
-  return copy;
+  try {
+    return await gpu.read(staging);
+  } finally {
+    staging.destroy();
+  }
 }

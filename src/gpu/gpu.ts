@@ -1,6 +1,6 @@
 import { type AdapterChoice, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { DeviceLostError, type HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
+import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
 
 export interface OpenOptions extends AdapterOptions {
   /** Most bytes one plan may take; a plan over it is refused with a MemoryError. Default: what the buffers' limits allow. */
@@ -62,18 +62,16 @@ export class Gpu {
       const { error } = event as GPUUncapturedErrorEvent;
       this.#fail(
         error.constructor.name === "GPUOutOfMemoryError"
-          ? new OutOfMemoryError(`${error.message} Ask for less: a smaller K, fewer lanes, or greedy().`)
+          ? new OutOfMemoryError(outOfMemory(error.message))
           : new ValidationError(error.message),
       );
     });
     void device.lost.then((info) => {
-      if (info.reason !== "destroyed") {
-        this.#fail(
-          new DeviceLostError(
-            `the GPU device was lost (${info.message || info.reason}). Open a new one; on a display GPU a long submit may have met the driver's watchdog: fewer inner steps per submit help.`,
-          ),
-        );
-      }
+      this.#fail(
+        new DeviceLostError(
+          `the GPU device was lost (${info.message || info.reason}). Open a new one; on a display GPU a long submit may have met the driver's watchdog: fewer inner steps per submit help.`,
+        ),
+      );
     });
   }
 
@@ -88,8 +86,40 @@ export class Gpu {
 
   /** Resolves when all submitted work is done. @throws like `check`. */
   async settle(): Promise<void> {
-    await this.device.queue.onSubmittedWorkDone();
+    await this.#answer(this.device.queue.onSubmittedWorkDone());
+  }
+
+  /** Copies a staging buffer out once the work before it is done. @throws like `check`. */
+  async read(staging: GPUBuffer): Promise<ArrayBuffer> {
+    await this.#answer(staging.mapAsync(GPUMapMode.READ));
+    const bytes = staging.getMappedRange().slice(0);
+    staging.unmap();
+    return bytes;
+  }
+
+  /** What a promise of the device gives. @throws the device's first error rather than what the promise says. */
+  async #answer<T>(promise: Promise<T>): Promise<T> {
+    const answer = await promise.catch(async (cause: unknown) => {
+      // That a device is lost may be told just after what it owed was rejected.
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
+      this.check();
+      throw new HypergradError(`the GPU gave no answer: ${String(cause)}`, { cause });
+    });
     this.check();
+    return answer;
+  }
+
+  /**
+   * Makes buffers all at once or not at all. @throws OutOfMemoryError, after which the device is as it was before.
+   */
+  async buffers(list: readonly GPUBufferDescriptor[]): Promise<GPUBuffer[]> {
+    this.check();
+    this.device.pushErrorScope("out-of-memory");
+    const made = list.map(({ label, size, usage }) => this.buffer(label ?? "", size, usage));
+    const error = await this.#answer(this.device.popErrorScope());
+    if (error === null) return made;
+    for (const buffer of made) buffer.destroy();
+    throw new OutOfMemoryError(outOfMemory(error.message));
   }
 
   buffer(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -125,6 +155,8 @@ export class Gpu {
 
   async #compile({ label, code, bindings }: Dispatch): Promise<Pipeline> {
     this.counters.pipelines++;
+    // What is wrong with a shader is this pipeline's error alone: it must not count against the device.
+    this.device.pushErrorScope("validation");
     const layout = this.device.createBindGroupLayout({
       label,
       entries: bindings.map(({ binding, access, resource }) => ({
@@ -137,22 +169,31 @@ export class Gpu {
       })),
     });
     const module = this.device.createShaderModule({ label, code });
+    const pipelineLayout = this.device.createPipelineLayout({ bindGroupLayouts: [layout] });
+    const refusal = this.device.popErrorScope().catch(() => null);
     try {
       const pipeline = await this.device.createComputePipelineAsync({
         label,
-        layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        layout: pipelineLayout,
         compute: { module, entryPoint: "main" },
       });
       return { pipeline, layout };
     } catch (error) {
+      this.check();
       const { messages } = await module.getCompilationInfo();
       const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}`).join("\n");
-      throw new ValidationError(`kernel "${label}" was refused: ${details || String(error)}\n${code}`);
+      const reason = details || (await refusal)?.message || String(error);
+      throw new ValidationError(`kernel "${label}" was refused: ${reason}\n${code}`);
     }
   }
 
-  /** Gives the device back; everything on it is gone. */
+  /** Gives the device back; everything on it is gone, and whoever waits for it gets a DeviceLostError. */
   close(): void {
+    this.#fail(new DeviceLostError("the device was closed: open another one"));
     this.device.destroy();
   }
+}
+
+function outOfMemory(message: string): string {
+  return `${message} Ask for less: a smaller K, fewer lanes, or greedy().`;
 }

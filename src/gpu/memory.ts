@@ -35,12 +35,14 @@ export function formatReport(report: MemoryReport): string {
   return `${formatBytes(report.total)} (${parts.join(", ")})`;
 }
 
+/** Says what would fit instead of a plan that was refused, given its bytes and the limits. */
+export type Advice = (report: MemoryReport, limits: MemoryLimits) => string;
+
 /**
  * Refuses blocks that cannot be had, before any is allocated.
- * @param advice what would fit instead, appended to the message.
- * @throws MemoryError with the numbers.
+ * @throws MemoryError with the numbers, and with what would fit instead.
  */
-export function assertFits(blocks: readonly Block[], limits: MemoryLimits, advice?: () => string): void {
+export function assertFits(blocks: readonly Block[], limits: MemoryLimits, advice?: Advice): void {
   const report = memoryReport(blocks);
   const problems: string[] = [];
   for (const block of blocks) {
@@ -55,6 +57,6 @@ export function assertFits(blocks: readonly Block[], limits: MemoryLimits, advic
     problems.push(`the plan takes ${formatReport(report)}, allowed are ${formatBytes(limits.total)}`);
   }
   if (problems.length === 0) return;
-  const hint = advice?.();
+  const hint = advice?.(report, limits);
   throw new MemoryError(`${problems.join("; ")}.${hint ? ` ${hint}` : ""}`);
 }

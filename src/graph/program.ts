@@ -134,6 +134,11 @@ export class Program {
       else this.#kernels.push(this.#emit(step, primal, tangent));
       for (const place of ends.get(index) ?? []) this.#release(place.tensor, place.part, arena);
     });
+    for (const { assembled, output } of this.#roots) {
+      if (output.tangent === undefined || this.isActive(assembled)) continue;
+      const { block, lane } = output.tangent;
+      this.#fill(0, 0, assembled.size, { at: block, view: { offset: 0, lane } });
+    }
   }
 
   /** Appends the kernels to a sequence, with these buffers for the leaves; `place` may come later. */

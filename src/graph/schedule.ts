@@ -38,7 +38,7 @@ interface Need {
  */
 export function schedule({ primal, tangent, seeds, available }: Request): Schedule {
   const order = topological([...primal, ...tangent]);
-  const active = activity(order, seeds);
+  const active = reached(order, seeds, ({ source }) => !(source.kind === "rule" && source.rule.stepwise));
   const needs = new Map<Tensor, Need>();
   const borrowed = new Set<Tensor>();
   const need = (tensor: Tensor, part: keyof Need) => {
@@ -80,12 +80,19 @@ export function schedule({ primal, tangent, seeds, available }: Request): Schedu
   return { steps: steps.reverse(), active, borrowed };
 }
 
-function activity(order: readonly Tensor[], seeds: ReadonlySet<Tensor>): Set<Tensor> {
-  const active = new Set<Tensor>();
+/** The seeds and what is computed from them, through tensors that pass it on. */
+function reached(
+  order: readonly Tensor[],
+  seeds: ReadonlySet<Tensor>,
+  passes: (tensor: Tensor) => boolean = () => true,
+): Set<Tensor> {
+  const found = new Set<Tensor>();
   for (const tensor of order) {
-    if (seeds.has(tensor) || parents(tensor).some((parent) => active.has(parent))) active.add(tensor);
+    if (seeds.has(tensor) || (passes(tensor) && parents(tensor).some((parent) => found.has(parent)))) {
+      found.add(tensor);
+    }
   }
-  return active;
+  return found;
 }
 
 /** A literal is never read from memory. */
@@ -100,7 +107,7 @@ function readsOf(rule: Rule, mode: Mode, inputs: readonly Tensor[]): boolean[] {
  */
 export function invariants({ steps }: Schedule, varying: ReadonlySet<Tensor>): Tensor[] {
   const roots = steps.map((step) => step.tensor);
-  const dependent = activity(topological(roots), varying);
+  const dependent = reached(topological(roots), varying);
   const computed = new Set(steps.filter((step) => step.mode.primal).map((step) => step.tensor));
   const found = new Set<Tensor>();
   for (const { tensor, reads } of steps) {

@@ -43,6 +43,8 @@ export interface Rule {
   readonly name: string;
   /** Takes uniform constants as literals; otherwise they are written out as tensors first. */
   readonly literals?: boolean;
+  /** Piecewise constant: its tangent is zero. */
+  readonly stepwise?: boolean;
   /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
   readonly slots?: number;
   /** Of each input: is its primal read in this mode? */

@@ -60,20 +60,23 @@ export function readArguments<T, S>(
 
 /**
  * Reads the script's arguments. `--help` prints the flags on stdout and ends with 0; a wrong flag or value is
- * named on stderr, with the nearest right one, and ends with 2.
+ * named on stderr, with the nearest right one, and ends with 2, as do values that do not go together.
+ *
+ * @param options.check says what is wrong with values that are right one by one
  */
 export async function parseArguments<T, S>(
   name: string,
   parser: Parser<"sync", T, S>,
-  options: { description: string; argv?: readonly string[] },
+  options: { description: string; argv?: readonly string[]; check?: (value: T) => string | undefined },
 ): Promise<T> {
   const parsed = readArguments(name, parser, options.argv ?? scriptArguments(), options.description);
-  if ("value" in parsed) return parsed.value;
   if ("help" in parsed) {
     print(parsed.help);
     return finish(0);
   }
-  note(parsed.error);
+  const problem = "value" in parsed ? options.check?.(parsed.value) : undefined;
+  if ("value" in parsed && problem === undefined) return parsed.value;
+  note("error" in parsed ? parsed.error : `error: ${problem}`);
   note(`${name} --help lists the flags`);
   return finish(2);
 }

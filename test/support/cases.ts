@@ -4,7 +4,7 @@ import type { Operations } from "./operations.ts";
 
 /** Names for tensors: x, y, z and c of w and α, r of random weights, labels and index of integers. */
 type Name = "x" | "y" | "z" | "c" | "r" | "labels" | "index";
-type Named<T> = Readonly<Partial<Record<Name, T>>>;
+type Named<T> = Readonly<Record<string, T>>;
 
 /**
  * Largest errors allowed. Vectors: the norm of the error over the norm of the exact vector, for each named tensor.
@@ -65,9 +65,10 @@ function unary(name: Unary, range: readonly [number, number], budget = plain): C
       loss: (o, { x }) => o.sum(o[name](x)),
     },
     {
-      name: `${name} of single elements, squared`,
+      name: `${name} of single elements, squared, 5 lanes`,
       parameters: { x: [] },
       hyper: { c: [1] },
+      lanes: 5,
       range: { x: range, c: range },
       budget,
       loss: (o, { x, c }) => o.sum(o.square(o.add(o[name](x), o[name](c)))),
@@ -204,17 +205,19 @@ const reductionCases: Case[] = [
   structural("many short sums", [[1030, 2], [1030]], (o, x) => o.sum(x, 1)),
   {
     name: "many long sums",
-    parameters: { x: [1025, 1] },
-    hyper: { y: [70] },
+    parameters: { x: [70] },
+    hyper: { y: [] },
+    data: { r: [1025, 1] },
+    range: { x: [0.5, 1.5], y: [0.5, 1.5] },
     budget: plain,
-    loss: (o, { x, y }) => o.sum(o.square(o.sum(o.mul(x, y), 1))),
+    loss: (o, { x, y, r }) => o.sum(o.square(o.sum(o.mul(r, o.mul(x, y)), 1))),
   },
   {
     name: "sum of 5000 elements",
-    parameters: { x: [5000] },
-    hyper: { c: [] },
+    parameters: { x: [50, 1] },
+    hyper: { y: [100] },
     budget: plain,
-    loss: (o, { x, c }) => o.sum(o.square(o.mul(c, x))),
+    loss: (o, { x, y }) => o.sum(o.square(o.mul(x, y))),
   },
   structural("broadcast along a trailing axis", [[9, 1], [9, 11]], (o, x) => o.broadcastTo(x, [9, 11])),
   structural("broadcast along a leading axis", [[11], [9, 11]], (o, x) => o.broadcastTo(x, [9, 11])),

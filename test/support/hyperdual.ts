@@ -49,15 +49,26 @@ function bilinear(
 function unary(x: HyperDual, ...[f, df, ddf]: ((x: number) => number)[]): HyperDual {
   const [v, a, b, ab] = x.parts;
   const slope = v.map((value) => df!(value));
-  const first = (part?: Float64Array) => part?.map((p, i) => p * slope[i]!);
-  const second = a && b && v.map((value, i) => ddf!(value) * a[i]! * b[i]!);
+  const first = (part?: Float64Array) => part && times(slope, part);
+  const second = a && b && times(
+    v.map((value) => ddf!(value)),
+    times(a, b),
+  );
   return new HyperDual(x.shape, [v.map((value) => f!(value)), first(a), first(b), plus(first(ab), second)]);
 }
 
 function plus(...terms: (Float64Array | undefined)[]): Float64Array | undefined {
   const [first, ...rest] = terms.filter((term) => term !== undefined);
   if (first === undefined || rest.length === 0) return first;
-  return first.map((value, i) => rest.reduce((sum, term) => sum + term[i]!, value));
+  const sum = first.slice();
+  for (const term of rest) for (let i = 0; i < sum.length; i++) sum[i]! += term[i]!;
+  return sum;
+}
+
+function times(p: Float64Array, q: Float64Array): Float64Array {
+  const result = new Float64Array(p.length);
+  for (let i = 0; i < p.length; i++) result[i] = p[i]! * q[i]!;
+  return result;
 }
 
 const product = (shape: Shape) => shape.reduce((p, n) => p * n, 1);
@@ -90,8 +101,13 @@ function indices(key: string, shape: Shape, of: (coordinate: readonly number[]) 
 }
 
 /** y[i] = x[source[i]] */
-const take = (x: HyperDual, shape: Shape, source: Int32Array) =>
-  linear(x, shape, (part) => Float64Array.from(source, (j) => part[j]!));
+function take(x: HyperDual, shape: Shape, source: Int32Array): HyperDual {
+  return linear(x, shape, (part) => {
+    const taken = new Float64Array(source.length);
+    for (let i = 0; i < taken.length; i++) taken[i] = part[source[i]!]!;
+    return taken;
+  });
+}
 
 function broadcastTo(x: HyperDual, shape: Shape): HyperDual {
   if (String(x.shape) === String(shape)) return x;
@@ -121,7 +137,7 @@ function add(p: HyperDual | number, q: HyperDual | number): HyperDual {
 function mul(p: HyperDual | number, q: HyperDual | number): HyperDual {
   const [x, y] = [lift(p), lift(q)];
   const shape = common(x, y);
-  return bilinear(broadcastTo(x, shape), broadcastTo(y, shape), shape, (s, t) => s.map((value, i) => value * t[i]!));
+  return bilinear(broadcastTo(x, shape), broadcastTo(y, shape), shape, times);
 }
 
 const scale = (factor: number, x: HyperDual) => linear(x, x.shape, (part) => part.map((value) => factor * value));
@@ -173,7 +189,8 @@ function slice(x: HyperDual, start: number, stop: number, axis = 0): HyperDual {
   return take(x, shape, source);
 }
 
-function transpose(x: HyperDual, order: readonly number[] = x.shape.map((_, axis) => axis).reverse()): HyperDual {
+function transpose(x: HyperDual, axes: readonly number[] = x.shape.map((_, axis) => axis).reverse()): HyperDual {
+  const order = axes.map((axis) => positive(axis, x.shape));
   const shape = order.map((axis) => x.shape[axis]!);
   const source = indices(`transpose ${x.shape}|${order}`, shape, (c) =>
     position(

@@ -5,6 +5,7 @@ import { Executable } from "../../src/gpu/executable.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { Layout } from "../../src/graph/layout.ts";
 import { type Output, Program } from "../../src/graph/program.ts";
+import type { Shape } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss } from "../../src/graph/trace.ts";
 import { type ValuesOf, values, zeros } from "../../src/graph/values.ts";
@@ -19,7 +20,7 @@ export function graphLoss({ loss }: Case): Loss {
 }
 
 /** The numbers of `vector` that belong to `shapes`, with the lane as first axis. */
-export function pick(vector: Vector, shapes: Case["parameters"] = {}, lanes = 1): ValuesOf {
+export function pick(vector: Vector, shapes: Readonly<Record<string, Shape>> = {}, lanes = 1): ValuesOf {
   const entries = Object.entries(shapes).map(
     ([name, shape]) => [name, values(Float32Array.from(vector[name]!), [lanes, ...shape])] as const,
   );
@@ -111,7 +112,7 @@ export async function answer(gpu: Gpu, kase: Case, sample: Sample, requests: rea
   }
 }
 
-export function blank(shapes: Case["parameters"] = {}): ValuesOf {
+export function blank(shapes: Readonly<Record<string, Shape>> = {}): ValuesOf {
   return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, zeros(shape)]));
 }
 

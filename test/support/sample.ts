@@ -20,12 +20,12 @@ export function sample({ name, parameters, hyper = {}, data = {}, range = {}, la
   const point: Vector = {};
   const tangent: Vector = {};
   for (const [key, shape] of Object.entries({ ...parameters, ...hyper })) {
-    const [low, high] = range[key as keyof typeof range] ?? [-1.5, 1.5];
+    const [low, high] = range[key] ?? [-1.5, 1.5];
     point[key] = uniform(low, high, lanes * size(shape));
     tangent[key] = uniform(-1, 1, lanes * size(shape));
   }
   const given = Object.entries(data).map(
-    ([key, value]) => [key, "data" in value ? value : values(uniform(0.5, 1.5, size(value)), value)] as const,
+    ([key, value]) => [key, "data" in value ? value : values([...uniform(0.5, 1.5, size(value))], value)] as const,
   );
   return { lanes, point, tangent, data: Object.fromEntries(given) };
 }

@@ -23,6 +23,7 @@ export function slice(x: Tensor, start: number, stop: number, axis = 0): Tensor 
       `slice ${start}:${stop} of axis ${along} of ${formatShape(x.shape)}: 0 ≤ start < stop ≤ ${extent}`,
     );
   }
+  if (stop - start === extent) return x;
   const shape = x.shape.with(along, stop - start);
   const inner = size(x.shape.slice(along + 1));
   if (size(x.shape.slice(0, along)) === 1) return view(x, start * inner, shape);
@@ -61,12 +62,13 @@ interface Window {
   readonly shift: number;
 }
 
-/** Cuts a window out (shift ≥ 0) or, its adjoint, sets it into zeros (shift ≤ 0). */
+/** Cuts a window out (`to` ≤ `from`) or, its adjoint, sets it into zeros. */
 function window(x: Tensor, { inner, from, to, shift }: Window, shape: Shape): Tensor {
   const position = `i32(i / ${inner}u % ${to}u) + ${shift}`;
   const source = `(i / ${inner * to}u) * ${inner * from}u + u32(${position}) * ${inner}u + i % ${inner}u`;
-  const inside = shift >= 0 ? "true" : `${position} >= 0 && ${position} < ${from}`;
-  const rule = copyRule(shift >= 0 ? "slice" : "pad", source, inside, (cotangent) =>
+  const cut = to <= from;
+  const inside = cut ? "true" : `${position} >= 0 && ${position} < ${from}`;
+  const rule = copyRule(cut ? "slice" : "pad", source, inside, (cotangent) =>
     window(cotangent, { inner, from: to, to: from, shift: -shift }, x.shape),
   );
   return apply(rule, [x], shape);

@@ -22,6 +22,7 @@ export function correct(logits: Tensor, labels: Tensor): Tensor {
   const size = dimensions(logits, labels);
   const rule: Rule = {
     name: "correct",
+    stepwise: true,
     reads: () => [true, true],
     kernel: ({ inputs: [z, label], out }) => ({
       code: correctShader(size, z!, label!, out),

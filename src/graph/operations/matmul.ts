@@ -1,9 +1,11 @@
 import {
   chooseMatmulTile,
   type MatmulConfig,
+  type MatmulShape,
   matmulGrid,
   matmul as matmulShader,
 } from "../../../shaders/matmul.ts";
+import type { View } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
@@ -73,12 +75,11 @@ function rule(product: Product): Rule {
 }
 
 function configure(
-  product: Product,
+  { m, n, k, transposeA, transposeB }: Product,
   { inputs: [a, b, bias], out, adapter }: KernelCall,
-  mode: Mode,
+  { primal, tangent }: Mode,
 ): MatmulConfig {
-  const { m, n, k, transposeA, transposeB } = product;
-  return {
+  const shape: MatmulShape = {
     m,
     n,
     k,
@@ -86,14 +87,19 @@ function configure(
     aCol: transposeA ? m : 1,
     bRow: transposeB ? 1 : n,
     bCol: transposeB ? k : 1,
-    a: a!.primal,
-    da: mode.tangent ? a!.tangent : undefined,
-    b: b!.primal,
-    db: mode.tangent ? b!.tangent : undefined,
-    bias: bias?.primal,
-    dbias: mode.tangent ? bias?.tangent : undefined,
-    out: out.primal,
-    dout: out.tangent,
-    tile: chooseMatmulTile({ m, n, k, transposeA, transposeB, mode }, adapter),
+    a: a!.primal ?? unbound,
+    da: a!.tangent,
+    b: b!.primal ?? unbound,
+    db: b!.tangent,
+    bias: bias && (bias.primal ?? unbound),
+    dbias: bias?.tangent,
+    out: out.primal ?? unbound,
+    dout: out.tangent ?? unbound,
+    primal,
+    tangent,
   };
+  return { ...shape, tile: chooseMatmulTile(shape, adapter) };
 }
+
+/** Stands for a buffer that the mode does not bind. */
+const unbound: View = { offset: 0, lane: 0 };

@@ -1,0 +1,296 @@
+// One outer step of linear data hyper-cleaning: time and bytes for each estimator against T and K, what it asks of
+// WebGPU, and the cost of a Hessian product as a multiple of a gradient's.
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import type { Estimator } from "../src/bilevel/estimator.ts";
+import { OuterLoop } from "../src/bilevel/outer_loop.ts";
+import { adam } from "../src/bilevel/outer_optimizer.ts";
+import { take } from "../src/data/dataset.ts";
+import { glyphs } from "../src/data/glyphs.ts";
+import { firstOrder } from "../src/estimators/first_order.ts";
+import { greedy } from "../src/estimators/greedy.ts";
+import { krmd, rmd, t1t2 } from "../src/estimators/krmd.ts";
+import type { Counters } from "../src/gpu/gpu.ts";
+import { formatBytes, type MemoryReport } from "../src/gpu/memory.ts";
+import { differentiate } from "../src/graph/differentiate.ts";
+import { size } from "../src/graph/shape.ts";
+import { zeros } from "../src/graph/values.ts";
+import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
+import { progress } from "../src/host/terminal.ts";
+import { linear, type Model, mlp } from "../src/nn/models.ts";
+import { table } from "../src/report/table.ts";
+import { cleaning, examples, innerLoss } from "./cleaning.ts";
+import { digits } from "./digits.ts";
+import { names, outputFlags, timingFlags, wholeNumbers } from "./flags.ts";
+import { median } from "./measure.ts";
+import { about, deliver, openForTiming } from "./result.ts";
+
+const options = await parseArguments(
+  "hypergrad bench hypergradient",
+  object({
+    train: withDefault(
+      option("--train", positiveInteger(), { description: message`Training examples.` }),
+      1000,
+    ),
+    val: withDefault(
+      option("--val", positiveInteger(), { description: message`Validation examples.` }),
+      1000,
+    ),
+    steps: withDefault(
+      option("--steps", string({ metavar: "LIST" }), { description: message`Horizons T.` }),
+      "5,10,20,50,100",
+    ),
+    k: withDefault(
+      option("--k", string({ metavar: "LIST" }), { description: message`Steps K that krmd goes back.` }),
+      "1,5,20",
+    ),
+    samples: withDefault(
+      option("--samples", positiveInteger(), { description: message`Outer steps timed, after warm-up.` }),
+      7,
+    ),
+    profile: option("--profile", {
+      description: message`Also the GPU time of rmd and greedy at the middle T by kernel.`,
+    }),
+    ...timingFlags,
+    ...outputFlags,
+  }),
+  { description: "Times one outer step of data hyper-cleaning for each estimator." },
+);
+const { quick } = options;
+const horizons = quick ? [2, 4] : wholeNumbers("--steps", options.steps);
+const lengths = quick ? [1, 2] : wholeNumbers("--k", options.k);
+const samples = quick ? 1 : options.samples;
+const [train, val] = quick ? [64, 64] : [options.train, options.val];
+
+const gpu = await openForTiming(names(options.toggles));
+const timestamps = gpu.device.features.has("timestamp-query");
+const drawn = glyphs({ count: train + val, seed: 1 });
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+const data = {
+  train: examples(take(drawn, range(0, train))),
+  val: examples(take(drawn, range(train, train + val))),
+};
+const pixels = drawn.rows * drawn.columns;
+
+/** An estimator at work, by the name it has in the tables. */
+interface Entry {
+  readonly label: string;
+  readonly estimator: Estimator;
+  /** The shortest horizon it makes sense for. */
+  readonly from: number;
+}
+
+const entries: readonly Entry[] = [
+  { label: "rmd", estimator: rmd(), from: 1 },
+  ...lengths.map((k) => ({ label: `krmd(${k})`, estimator: krmd({ k }), from: k })),
+  { label: "t1t2", estimator: t1t2(), from: 1 },
+  { label: "greedy(0.9)", estimator: greedy({ gamma: 0.9 }), from: 1 },
+  { label: "first-order", estimator: firstOrder(), from: 1 },
+];
+
+interface Row {
+  estimator: string;
+  steps: number;
+  /** Milliseconds an outer step: by timestamps, and from submit until its loss is on the host. Medians. */
+  gpu: number | null;
+  wall: number;
+  /** Wall of the fastest outer step. */
+  fastest: number;
+  bytes: MemoryReport;
+  /** What one outer step in the steady state asks of WebGPU. */
+  asks: Counters;
+}
+
+async function timeOuterStep({ label, estimator }: Entry, steps: number): Promise<Row> {
+  const loop = await prepare(estimator, steps);
+  try {
+    const { begin, main, update } = loop.sequences;
+    const step = () => loop.step({ restart: true });
+    for (let i = 0; i < 2; i++) await step();
+    const before = { ...gpu.counters };
+    await step();
+    const asks = difference(gpu.counters, before);
+    const inside: number[] = [];
+    const outside: number[] = [];
+    for (let i = 0; i < samples; i++) {
+      const start = performance.now();
+      await step();
+      outside.push(performance.now() - start);
+      if (timestamps) inside.push((await loop.executable.time(begin, main, update)) / 1e6);
+    }
+    return {
+      estimator: label,
+      steps,
+      gpu: timestamps ? median(inside) : null,
+      wall: median(outside),
+      fastest: Math.min(...outside),
+      bytes: loop.memory,
+      asks,
+    };
+  } finally {
+    loop.destroy();
+  }
+}
+
+function prepare(estimator: Estimator, steps: number) {
+  const problem = cleaning({ model: linear(pixels, 10), ...data, steps });
+  return OuterLoop.prepare(problem, { gpu, estimator, optimizer: adam({ lr: 0.1 }) });
+}
+
+function difference(after: Counters, before: Counters): Counters {
+  const changes = Object.entries(after).map(([name, value]) => [
+    name,
+    value - before[name as keyof Counters],
+  ]);
+  return Object.fromEntries(changes) as Counters;
+}
+
+/** A Hessian product along (ẇ, α̇), with all its outputs, beside the gradient by w and α; milliseconds on the GPU. */
+interface Product {
+  model: string;
+  parameters: number;
+  gradient: number | null;
+  hvp: number | null;
+  /** hvp / gradient */
+  multiple: number | null;
+}
+
+async function timeProduct(name: string, model: Model<string>): Promise<Product> {
+  const hyper = { weight: zeros([train]) };
+  const loss = innerLoss(model);
+  const f = await differentiate(gpu, {
+    parameters: model.parameters,
+    hyper,
+    data: data.train,
+    loss: (w, a, d) => loss(w, a, d, { rows: (tensor) => tensor }),
+  });
+  try {
+    const parameters = Object.values(model.parameters).reduce((sum, { shape }) => sum + size(shape), 0);
+    await f.hvp({ parameters: model.parameters, hyper });
+    const times = { gradient: [] as number[], hvp: [] as number[] };
+    // In turns, so that both meet the same disturbances.
+    for (let i = 0; timestamps && i < 4 * samples; i++) {
+      for (const program of ["gradient", "hvp"] as const) times[program].push((await f.time(program)) / 1e6);
+    }
+    if (!timestamps) return { model: name, parameters, gradient: null, hvp: null, multiple: null };
+    const [gradient, hvp] = [median(times.gradient), median(times.hvp)];
+    return { model: name, parameters, gradient, hvp, multiple: hvp / gradient };
+  } finally {
+    f.destroy();
+  }
+}
+
+/** The dispatches of an outer step that are of one kind and shape. */
+interface Share {
+  kernel: string;
+  dispatches: number;
+  /** Each dispatch in a pass of its own, which adds a little to each. */
+  milliseconds: number;
+}
+
+async function profileOuterStep({ label, estimator }: Entry, steps: number) {
+  const loop = await prepare(estimator, steps);
+  try {
+    for (let i = 0; i < 2; i++) await loop.step({ restart: true });
+    const shares = new Map<string, Share>();
+    for (let i = 0; i < samples; i++) {
+      for (const sequence of Object.values(loop.sequences)) {
+        for (const { dispatch, nanoseconds } of await loop.executable.profile(sequence)) {
+          const kernel = [dispatch.label, dispatch.shape].filter(Boolean).join(" ");
+          const share = shares.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0 };
+          share.dispatches += 1 / samples;
+          share.milliseconds += nanoseconds / 1e6 / samples;
+          shares.set(kernel, share);
+        }
+      }
+    }
+    const sorted = [...shares.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+    return {
+      estimator: label,
+      steps,
+      shares: sorted.map((s) => ({ ...s, dispatches: Math.round(s.dispatches) })),
+    };
+  } finally {
+    loop.destroy();
+  }
+}
+
+const pairs = horizons.flatMap((steps) =>
+  entries.filter(({ from }) => from <= steps).map((entry) => ({ entry, steps })),
+);
+const bar = progress({ total: pairs.length, label: "outer steps" });
+const rows: Row[] = [];
+for (const { entry, steps } of pairs) {
+  bar.update(rows.length, { now: `${entry.label} T=${steps}` });
+  rows.push(await timeOuterStep(entry, steps));
+}
+bar.update(rows.length);
+bar.stop();
+const products = [
+  await timeProduct(`linear ${pixels}-10`, linear(pixels, 10)),
+  await timeProduct(`MLP ${pixels}-64-10`, mlp([pixels, 64, 10])),
+];
+const middle = horizons[Math.floor(horizons.length / 2)]!;
+const profiled = entries.filter(({ label }) => label === "rmd" || label.startsWith("greedy"));
+const profiles: Awaited<ReturnType<typeof profileOuterStep>>[] = [];
+if (options.profile && timestamps) {
+  for (const entry of profiled) profiles.push(await profileOuterStep(entry, middle));
+}
+await deliver(
+  {
+    ...(await about("hypergradient", gpu.choice.description)),
+    toggles: gpu.choice.toggles,
+    train,
+    val,
+    samples,
+    rows,
+    products,
+    ...(options.profile && { profiles }),
+  },
+  options,
+  text,
+);
+
+function text(result: { adapter: string }): string {
+  const withoutData = ({ bytes }: Row) => bytes.total - (bytes.data ?? 0);
+  return [
+    `${result.adapter}; linear data hyper-cleaning, ${train} training and ${val} validation examples`,
+    `data on the GPU: ${formatBytes(rows[0]?.bytes.data ?? 0)}`,
+    against("GPU ms an outer step", (row) => digits(row.gpu ?? undefined)),
+    against("wall ms an outer step", (row) => digits(row.wall)),
+    against("trajectory bytes", (row) => formatBytes(row.bytes.trajectory ?? 0)),
+    against("all bytes but the data", (row) => formatBytes(withoutData(row))),
+    against("dispatches, submits", ({ asks }) => `${asks.dispatches}, ${asks.submits}`),
+    table(
+      ["one product", "parameters", "gradient ms", "hvp ms", "hvp / gradient"],
+      products.map(({ model, parameters, gradient, hvp, multiple }) => [
+        model,
+        String(parameters),
+        ...[gradient, hvp, multiple].map((value) => digits(value ?? undefined)),
+      ]),
+    ),
+    ...profiles.map(({ estimator, steps, shares }) =>
+      table(
+        [`${estimator}, T=${steps}`, "dispatches", "GPU ms"],
+        shares.map((share) => [share.kernel, String(share.dispatches), digits(share.milliseconds)]),
+      ),
+    ),
+  ].join("\n\n");
+}
+
+/** Estimators downwards, T across. */
+function against(title: string, cell: (row: Row) => string): string {
+  return table(
+    [title, ...horizons.map((steps) => `T=${steps}`)],
+    entries.map(({ label }) => [
+      label,
+      ...horizons.map((steps) => {
+        const row = rows.find((row) => row.estimator === label && row.steps === steps);
+        return row ? cell(row) : "–";
+      }),
+    ]),
+  );
+}

@@ -1,0 +1,129 @@
+// Every kernel by itself: time on the GPU and from outside, rates, and how near it comes to the roofline that the
+// same run measures on the same adapter.
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { type Dispatch, Sequence } from "../src/gpu/dispatch.ts";
+import { Executable } from "../src/gpu/executable.ts";
+import type { Gpu } from "../src/gpu/gpu.ts";
+import { formatBytes } from "../src/gpu/memory.ts";
+import { parseArguments } from "../src/host/arguments.ts";
+import { UsageError } from "../src/host/errors.ts";
+import { progress } from "../src/host/terminal.ts";
+import { table } from "../src/report/table.ts";
+import { digits } from "./digits.ts";
+import { names, outputFlags, timingFlags } from "./flags.ts";
+import type { KernelCase, Mode } from "./kernel_case.ts";
+import { kernelCases } from "./kernel_cases.ts";
+import { type Effort, measure } from "./measure.ts";
+import { about, deliver, openForTiming } from "./result.ts";
+import { bound, measureRoofline } from "./roofline.ts";
+
+const options = await parseArguments(
+  "hypergrad bench kernels",
+  object({
+    only: withDefault(
+      option("--only", string({ metavar: "A,B" }), {
+        description: message`Cases whose names contain one of these.`,
+      }),
+      "",
+    ),
+    ...timingFlags,
+    ...outputFlags,
+  }),
+  { description: "Times every kernel by itself, beside the roofline of the same adapter." },
+);
+const wanted = names(options.only);
+const chosen = kernelCases.filter(
+  ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
+);
+if (chosen.length === 0) {
+  throw new UsageError(
+    `--only fits no case; there are\n${[...new Set(kernelCases.map(({ name }) => `  ${name}`))].join("\n")}`,
+  );
+}
+const effort: Effort = options.quick ? { samples: 1, milliseconds: 1 } : { samples: 9, milliseconds: 20 };
+const gpu = await openForTiming(names(options.toggles));
+const bar = progress({ total: chosen.length + 1, label: "kernels" });
+const roofline = await measureRoofline(gpu, effort, options);
+const rows: Row[] = [];
+for (const [index, kase] of chosen.entries()) {
+  bar.update(index + 1, { now: `${kase.name} ${kase.mode}` });
+  rows.push(await timeCase(gpu, kase));
+}
+bar.update(chosen.length + 1);
+bar.stop();
+await deliver(
+  { ...(await about("kernels", gpu.choice.description)), toggles: gpu.choice.toggles, roofline, rows },
+  options,
+  text,
+);
+
+interface Row {
+  name: string;
+  mode: Mode;
+  /** Microseconds of a dispatch among others: by timestamps (median, fastest), and from outside. */
+  gpu: number | null;
+  fastest: number | null;
+  wall: number;
+  flops: number;
+  bytes: number;
+  gflops: number;
+  gigabytesPerSecond: number;
+  /** Of the time that the kernel takes, the part that the roofline's tighter side accounts for. */
+  percent: number;
+  by: "compute" | "memory";
+}
+
+async function timeCase(gpu: Gpu, { name, mode, dispatch }: KernelCase): Promise<Row> {
+  const kernel: Dispatch = dispatch(gpu);
+  const sequence = new Sequence(name);
+  sequence.add(kernel);
+  const executable = await Executable.build(gpu, [sequence]);
+  try {
+    const { gpu: inside, fastest, wall } = await measure(executable, [sequence], effort);
+    const time = inside ?? wall;
+    const { flops, bytes } = kernel;
+    const { microseconds, by } = bound(roofline, flops, bytes);
+    return {
+      name,
+      mode,
+      gpu: inside ?? null,
+      fastest: fastest ?? null,
+      wall,
+      flops,
+      bytes,
+      gflops: flops / time / 1e3,
+      gigabytesPerSecond: bytes / time / 1e3,
+      percent: (100 * microseconds) / time,
+      by,
+    };
+  } finally {
+    executable.destroy();
+  }
+}
+
+function text(result: { adapter: string; roofline: typeof roofline; rows: readonly Row[] }): string {
+  const { gflops, fma, copies, launch } = result.roofline;
+  const head = ["kernel", "half", "GPU µs", "wall µs", "GFLOP/s", "GB/s", "roofline", "by"];
+  const lines = result.rows.map((row) => [
+    row.name,
+    row.mode,
+    digits(row.gpu ?? undefined),
+    digits(row.wall),
+    digits(row.gflops),
+    digits(row.gigabytesPerSecond),
+    `${digits(row.percent)} %`,
+    row.by,
+  ]);
+  return [
+    result.adapter,
+    "",
+    `roofline: ${digits(gflops)} GFLOP/s (${fma}); an empty dispatch ${digits(launch)} µs; copies by bytes touched:`,
+    `  ${copies.map((copy) => `${formatBytes(copy.bytes)} ${digits(copy.gigabytesPerSecond)} GB/s`).join(", ")}`,
+    "",
+    table(head, lines),
+  ].join("\n");
+}

@@ -1,0 +1,70 @@
+import type { Sequence } from "../src/gpu/dispatch.ts";
+import type { Executable } from "../src/gpu/executable.ts";
+
+export interface Effort {
+  /** Passes measured, after warm-up. */
+  readonly samples: number;
+  /** A short sequence is repeated until a pass takes this long, so that the clock's resolution does not matter. */
+  readonly milliseconds: number;
+}
+
+/** Microseconds of one run of a sequence. */
+export interface Times {
+  /** By timestamps around the pass: median, and the fastest. Absent where the adapter has no timestamps. */
+  readonly gpu?: number;
+  readonly fastest?: number;
+  /** From submit until the host hears of the end: median. */
+  readonly wall: number;
+  /** Runs a pass. */
+  readonly repeats: number;
+}
+
+const MOST_REPEATS = 2048;
+
+/** Times `sequences`, run one after another as a whole. */
+export async function measure(
+  executable: Executable,
+  sequences: readonly Sequence[],
+  { samples, milliseconds }: Effort,
+): Promise<Times> {
+  const { gpu } = executable;
+  const timestamps = gpu.device.features.has("timestamp-query");
+  const repeated = (repeats: number) => Array.from({ length: repeats }, () => sequences).flat();
+  const onGpu = async (list: Sequence[]) => (await executable.time(...list)) / 1e3;
+  const onHost = async (list: Sequence[]) => {
+    const start = performance.now();
+    executable.run(...list);
+    await gpu.settle();
+    return 1e3 * (performance.now() - start);
+  };
+  const pass = timestamps ? onGpu : onHost;
+
+  await onHost(repeated(1));
+  let repeats = 1;
+  for (;;) {
+    const taken = await pass(repeated(repeats));
+    const wanted = 1e3 * milliseconds;
+    if (taken >= wanted / 2 || repeats === MOST_REPEATS) break;
+    const guess = Math.ceil((repeats * wanted) / Math.max(taken, 1));
+    repeats = Math.min(MOST_REPEATS, Math.max(2 * repeats, Math.min(guess, 32 * repeats)));
+  }
+  const list = repeated(repeats);
+  const inside: number[] = [];
+  const outside: number[] = [];
+  for (let i = 0; i < samples; i++) {
+    if (timestamps) inside.push((await onGpu(list)) / repeats);
+    outside.push((await onHost(list)) / repeats);
+  }
+  return {
+    ...(timestamps ? { gpu: median(inside), fastest: Math.min(...inside) } : {}),
+    wall: median(outside),
+    repeats,
+  };
+}
+
+/** The middle value, or the mean of the two middle ones. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

@@ -1,0 +1,78 @@
+import packageJson from "../package.json" with { type: "json" };
+import { Gpu } from "../src/gpu/gpu.ts";
+import { writeFile } from "../src/host/files.ts";
+import { findPackage } from "../src/host/packages.ts";
+import { runtime } from "../src/host/runtime.ts";
+import { note, print } from "../src/host/terminal.ts";
+
+/** What a result is worth nothing without: where, when and with what it was measured. */
+export interface About {
+  readonly bench: string;
+  readonly date: string;
+  readonly adapter: string;
+  readonly runtime: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** What is asked of every benchmark's output. */
+export interface OutputFlags {
+  readonly json: boolean;
+  readonly save: boolean;
+}
+
+/** The best adapter, with exact timestamps where Dawn can be told, and these toggles besides. */
+export async function openForTiming(toggles: readonly string[]): Promise<Gpu> {
+  // Dawn rounds timestamps to 65.5 µs unless told not to.
+  const exact = runtime() === "node" ? ["-timestamp_quantization"] : [];
+  const gpu = await Gpu.open({ toggles: [...exact, ...toggles] });
+  if (!gpu.device.features.has("timestamp-query")) {
+    note(`${gpu.choice.description} has no timestamps here: all times are wall times`);
+  }
+  return gpu;
+}
+
+export async function about(bench: string, adapter: string): Promise<About> {
+  return {
+    bench,
+    date: new Date().toISOString(),
+    adapter,
+    runtime: runtime(),
+    versions: await versions(),
+  };
+}
+
+async function versions(): Promise<Record<string, string>> {
+  const hypergrad = packageJson.version;
+  switch (runtime()) {
+    case "browser":
+      return { hypergrad, browser: navigator.userAgent };
+    case "deno": {
+      const { Deno } = globalThis as unknown as { Deno: { version: { deno: string } } };
+      return { hypergrad, deno: Deno.version.deno };
+    }
+    case "node":
+      return { hypergrad, node: process.versions.node, webgpu: (await findPackage("webgpu")).version };
+  }
+}
+
+/** Prints one JSON object, or the text that is for people; keeps the object in bench/results/ if it is to be kept. */
+export async function deliver<T extends About>(
+  result: T,
+  { json, save }: OutputFlags,
+  text: (result: T) => string,
+): Promise<void> {
+  if (save) {
+    const slug = result.adapter
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^-|-$/g, "");
+    const where = result.runtime === "node" ? "" : `-${result.runtime}`;
+    const file = `${result.bench}-${slug}${where}.json`;
+    await writeFile(
+      new URL(`./results/${file}`, import.meta.url),
+      `${JSON.stringify(result, undefined, 2)}\n`,
+    );
+    note(`written to bench/results/${file}`);
+  }
+  print(json ? JSON.stringify(result) : text(result));
+}

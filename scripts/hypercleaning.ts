@@ -1,0 +1,294 @@
+// Data hyper-cleaning (Shaban et al. 2019, §4.2.1): finds the wrong labels of a training set by learning a weight for
+// every training example, such that a linear classifier trained with these weights does well on clean validation data.
+
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import {
+  add,
+  bestThreshold,
+  bilevel,
+  correct,
+  corruptLabels,
+  crossEntropy,
+  type Dataset,
+  differentiate,
+  firstOrder,
+  flagScore,
+  formatReport,
+  Gpu,
+  hypergradient,
+  linear,
+  type MemoryReport,
+  mean,
+  mul,
+  note,
+  onInterrupt,
+  optimize,
+  parseArguments,
+  print,
+  progress,
+  Random,
+  scale,
+  sgd,
+  sheet,
+  sigmoid,
+  squaredNorm,
+  table,
+  type Values,
+  values,
+  writeFile,
+} from "../src/index.ts";
+import { loadExamples } from "./common/examples.ts";
+import {
+  checkEstimator,
+  dataFlags,
+  estimatorFlags,
+  estimatorOf,
+  innerFlags,
+  jsonFlag,
+  momentumFlag,
+  noiseFlag,
+  outerFlags,
+  outerOptimizerOf,
+  outerStepsFlag,
+  seedFlag,
+  sizeFlags,
+} from "./common/flags.ts";
+
+const TEST_GLYPHS = 2000;
+const L2 = 0.001;
+/** An example is flagged as wrong when σ(λ) < σ(-3), as in the paper. */
+const FLAGGED = -3;
+/** σ of it is 1 in float32, and σ of its negative 0. */
+const SURE = 200;
+const PICTURED = 36;
+
+const options = await parseArguments(
+  "hypercleaning",
+  object({
+    ...estimatorFlags("krmd"),
+    ...innerFlags({ steps: 20, lr: 1 }),
+    ...momentumFlag(0),
+    ...outerStepsFlag(60),
+    ...outerFlags({ outer: "adam", lr: 0.1 }),
+    ...sizeFlags({ train: 1000, val: 1000, glyphTest: TEST_GLYPHS }),
+    ...noiseFlag(0.5),
+    ...dataFlags(),
+    ...seedFlag(),
+    out: withDefault(
+      option("--out", string({ metavar: "DIR" }), {
+        description: message`folder for the picture and the learned weights`,
+      }),
+      "out",
+    ),
+    ...jsonFlag(),
+  }),
+  {
+    description:
+      "Learns a weight σ(λ) for each training example of a linear classifier so that its validation loss falls; wrong labels end with the lowest weights.",
+    check: checkEstimator,
+  },
+);
+const { estimator, label: estimatorLabel } = estimatorOf(options);
+const { train, val, test, trainIndex } = await loadExamples({ ...options, glyphTest: TEST_GLYPHS });
+const random = new Random(options.seed);
+const { labels, corrupted } = corruptLabels(train.labels, train.classes, options.noise, random.fork("noise"));
+const pixels = train.rows * train.columns;
+const model = linear(pixels, train.classes);
+const gpu = await Gpu.open();
+
+/** The inner problem weighs each example by σ(λ); the outer one is the loss on clean data. */
+const problem = (lambda: Float32Array) =>
+  bilevel({
+    parameters: model.parameters,
+    hyper: { lambda: values(lambda) },
+    inner: {
+      data: { x: inputs(train), y: values(labels) },
+      loss: (w, { lambda }, { x, y }) =>
+        add(mean(mul(sigmoid(lambda), crossEntropy(model.apply(w, x), y))), scale(L2, squaredNorm(w))),
+      steps: options.innerSteps,
+      optimizer: sgd({ lr: options.innerLr, momentum: options.momentum }),
+    },
+    outer: {
+      data: { x: inputs(val), y: values(val.labels) },
+      loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
+    },
+  });
+
+const start = new Float32Array(options.train);
+const baseline = await trained(start);
+const ceiling = await trained(Float32Array.from(corrupted, (wrong) => (wrong ? -SURE : SURE)));
+const learned = await clean();
+await saveWeights();
+const cleaned = await trained(learned.lambda);
+const flags = Array.from(learned.lambda, (weight) => weight < FLAGGED);
+const { f1 } = flagScore(flags, corrupted);
+const best = bestThreshold(learned.lambda, corrupted);
+const picture = await drawLowest();
+if (options.json) printJson();
+else printTables();
+gpu.close();
+
+function inputs({ images, labels }: Dataset): Values {
+  return values(images, [labels.length, pixels]);
+}
+
+interface Score {
+  readonly testAccuracy: number;
+  readonly validationAccuracy: number;
+  readonly validationLoss: number;
+}
+
+/** The classifier that T steps with these weights give. */
+async function trained(lambda: Float32Array): Promise<Score> {
+  const { parameters, outerLoss } = await hypergradient(problem(lambda), { gpu, estimator: firstOrder() });
+  return {
+    testAccuracy: await accuracy(parameters, test),
+    validationAccuracy: await accuracy(parameters, val),
+    validationLoss: outerLoss,
+  };
+}
+
+async function accuracy(parameters: typeof model.parameters, dataset: Dataset): Promise<number> {
+  const measure = await differentiate(gpu, {
+    parameters,
+    data: { x: inputs(dataset), y: values(dataset.labels) },
+    loss: (w, _hyper, { x, y }) => mean(correct(model.apply(w, x!), y!)),
+  });
+  const [share] = await measure.value();
+  measure.destroy();
+  return share!;
+}
+
+interface Learned {
+  readonly lambda: Float32Array;
+  /** Outer steps done. */
+  readonly steps: number;
+  readonly milliseconds: number;
+  readonly memory: MemoryReport;
+}
+
+/** Moves λ, until all steps are done or Ctrl-C. */
+async function clean(): Promise<Learned> {
+  let interrupted = false;
+  const forget = onInterrupt(() => {
+    interrupted = true;
+    note("interrupted: finishing this outer step");
+  });
+  const bar = progress({ total: options.outerSteps, label: "outer step" });
+  const times: number[] = [];
+  try {
+    const steps = optimize(problem(start), {
+      gpu,
+      estimator,
+      optimizer: outerOptimizerOf(options),
+      steps: options.outerSteps,
+    });
+    for await (const step of steps) {
+      times.push(step.milliseconds);
+      bar.update(step.index, { "validation loss": step.outerLoss.toFixed(4) });
+      if (interrupted || step.index === options.outerSteps) {
+        const { lambda } = await step.hyper();
+        const milliseconds = times.sort((a, b) => a - b)[times.length >> 1]!;
+        return { lambda: lambda.data as Float32Array, steps: step.index, milliseconds, memory: step.memory };
+      }
+    }
+    throw new Error("the outer loop ended before its last step");
+  } finally {
+    bar.stop();
+    forget();
+  }
+}
+
+/** What was asked for, as it goes into the results. */
+function settings() {
+  const { data: _, json: _json, out: _out, set: _set, k: _k, gamma: _gamma, ...asked } = options;
+  return { data: train.name, ...asked, estimator: estimatorLabel, test: test.labels.length };
+}
+
+async function saveWeights(): Promise<void> {
+  const file = {
+    settings: { ...settings(), outerStepsDone: learned.steps },
+    lambda: Array.from(learned.lambda, (weight) => Number(weight.toPrecision(7))),
+    /** The labels trained with, which of them are wrong, and the examples' numbers in the training file. */
+    label: [...labels],
+    wrong: [...corrupted],
+    example: [...trainIndex],
+  };
+  await writeFile(`${options.out}/hypercleaning-weights.json`, `${JSON.stringify(file)}\n`);
+}
+
+/** The examples of lowest weight, each beside the mean validation image of the class that its label names. */
+async function drawLowest(): Promise<string> {
+  const { rows, columns } = train;
+  const order = [...learned.lambda.keys()].sort((i, j) => learned.lambda[i]! - learned.lambda[j]!);
+  const typical = Array.from({ length: train.classes }, (_, label) => meanImage(val, label));
+  const tiles = order.slice(0, PICTURED).map((i) => ({
+    images: [train.images.subarray(i * pixels, (i + 1) * pixels), typical[labels[i]!]!],
+    frame: corrupted[i] ? ([220, 50, 47] as const) : ([130, 130, 130] as const),
+  }));
+  const path = `${options.out}/hypercleaning.png`;
+  await writeFile(path, sheet(tiles, { rows, columns, across: 6 }));
+  return path;
+}
+
+function meanImage({ images, labels }: Dataset, label: number): Float32Array {
+  const image = new Float32Array(pixels);
+  labels.forEach((other, i) => {
+    if (other !== label) return;
+    for (let pixel = 0; pixel < pixels; pixel++) image[pixel]! += images[i * pixels + pixel]!;
+  });
+  const brightest = image.reduce((most, value) => Math.max(most, value), 0);
+  return image.map((value) => value / (brightest || 1));
+}
+
+function printJson(): void {
+  const result = {
+    ...settings(),
+    outerStepsDone: learned.steps,
+    adapter: gpu.choice.description,
+    ...cleaned,
+    f1,
+    bestF1: best.f1,
+    bestThreshold: best.threshold,
+    baseline,
+    ceiling,
+    msPerOuterStep: learned.milliseconds,
+    bytes: learned.memory,
+  };
+  print(JSON.stringify(result));
+}
+
+function printTables(): void {
+  const row = (name: string, { testAccuracy, validationAccuracy, validationLoss }: Score) => [
+    name,
+    percent(testAccuracy),
+    percent(validationAccuracy),
+    validationLoss.toFixed(4),
+  ];
+  const flagged = flags.filter(Boolean).length;
+  const wrong = corrupted.filter(Boolean).length;
+  const lines = [
+    table(
+      ["", "test accuracy", "validation accuracy", "validation loss"],
+      [row("without cleaning", baseline), row("with cleaning", cleaned), row("clean part alone", ceiling)],
+    ),
+    "",
+    `${wrong} of ${options.train} labels are wrong; ${flagged} are flagged (λ < ${FLAGGED}): F1 ${f1.toFixed(3)}`,
+    `best threshold: λ < ${best.threshold.toFixed(2)}: F1 ${best.f1.toFixed(3)}`,
+    `${estimatorLabel}: ${learned.steps} outer steps of ${learned.milliseconds.toFixed(0)} ms (median)`,
+    `GPU memory: ${formatReport(learned.memory)}`,
+    `adapter: ${gpu.choice.description}`,
+    "",
+    `${picture}: the ${Math.min(PICTURED, options.train)} examples of lowest weight, each beside what its label stands for; red frames: wrong labels`,
+    `${options.out}/hypercleaning-weights.json: every example's weight`,
+  ];
+  print(lines.join("\n"));
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import { kernelCases } from "../../bench/kernel_cases.ts";
+import { bound } from "../../bench/roofline.ts";
+import { hypergrad } from "../cli/launcher.ts";
+import { withGpu } from "../support/gpu.ts";
+
+async function json<T>(...args: string[]): Promise<T> {
+  const { code, stdout, stderr } = await hypergrad(["bench", ...args, "--json"]);
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout) as T;
+}
+
+interface About {
+  bench: string;
+  date: string;
+  adapter: string;
+  runtime: string;
+  versions: Record<string, string>;
+}
+
+function expectAbout(about: About, bench: string, runtime = "node"): void {
+  expect(about).toMatchObject({ bench, runtime });
+  expect(about.adapter).not.toBe("");
+  expect(Date.parse(about.date)).not.toBeNaN();
+  expect(about.versions.hypergrad).toMatch(/^\d+\.\d+\.\d+/);
+}
+
+describe("bench kernels", () => {
+  const gpu = withGpu((adapter) => `${kernelCases.length} benchmark cases planned on ${adapter}`);
+
+  test("every case is one kernel that does something, and has a name of its own", () => {
+    const seen = new Set<string>();
+    for (const { name, mode, dispatch } of kernelCases) {
+      const { code, flops, bytes } = dispatch(gpu());
+      expect(code, name).toContain("fn main");
+      expect(flops, name).toBeGreaterThanOrEqual(0);
+      expect(bytes, name).toBeGreaterThan(0);
+      expect(seen.has(`${name} ${mode}`), name).toBe(false);
+      seen.add(`${name} ${mode}`);
+    }
+  });
+
+  test.each(["node", "deno"])("prints one JSON object in %s", async (runtime) => {
+    const result = await json<
+      About & {
+        roofline: { gflops: number; copies: { bytes: number; gigabytesPerSecond: number }[] };
+        rows: { name: string; wall: number; gflops: number; percent: number; by: string }[];
+      }
+    >("kernels", "--quick", "--only", "sigmoid,dot 7850", "--runtime", runtime);
+    expectAbout(result, "kernels", runtime);
+    expect(result.roofline.gflops).toBeGreaterThan(0);
+    expect(result.roofline.copies.length).toBeGreaterThan(1);
+    expect(result.rows.map(({ name }) => name)).toEqual(["sigmoid 100000", "sigmoid 100000", "dot 7850"]);
+    for (const row of result.rows) {
+      for (const value of [row.wall, row.gflops, row.percent]) expect(value).toBeGreaterThan(0);
+      expect(["compute", "memory"]).toContain(row.by);
+    }
+  });
+
+  test("--only that fits nothing is exit code 2 and lists the cases", async () => {
+    const { code, stderr } = await hypergrad(["bench", "kernels", "--only", "convolution"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("cross-entropy backward 1000×10");
+  });
+
+  test("the tighter side of the roofline sets the bound, by the bandwidth of the size at hand", () => {
+    const copies = [
+      { bytes: 1e6, gigabytesPerSecond: 100, form: "" },
+      { bytes: 1e9, gigabytesPerSecond: 10, form: "" },
+    ];
+    const roofline = { gflops: 1000, fma: "", copies, launch: 1 };
+    expect(bound(roofline, 1e9, 1e6)).toEqual({ microseconds: 1000, by: "compute" });
+    expect(bound(roofline, 1e6, 1e6)).toEqual({ microseconds: 10, by: "memory" });
+    expect(bound(roofline, 0, 1e7)).toEqual({ microseconds: 1000, by: "memory" });
+    expect(bound(roofline, 0, 1e10)).toEqual({ microseconds: 1e6, by: "memory" });
+  });
+});
+
+test("bench hypergradient: steady steps make nothing, and memory grows as it should", async () => {
+  const result = await json<
+    About & {
+      rows: {
+        estimator: string;
+        steps: number;
+        wall: number;
+        bytes: { total: number; trajectory?: number; bookkeeping: number };
+        asks: { submits: number; dispatches: number; buffers: number; bindGroups: number; pipelines: number };
+      }[];
+      products: { model: string; parameters: number }[];
+      profiles: { estimator: string; shares: { kernel: string; dispatches: number }[] }[];
+    }
+  >("hypergradient", "--quick", "--profile");
+  expectAbout(result, "hypergradient");
+  for (const { wall, asks } of result.rows) {
+    expect(wall).toBeGreaterThan(0);
+    expect(asks.dispatches).toBeGreaterThan(0);
+    expect(asks).toMatchObject({ submits: 1, buffers: 0, bindGroups: 0, pipelines: 0 });
+  }
+  const bytes = (name: string, steps: number) =>
+    result.rows.find((row) => row.estimator === name && row.steps === steps)!.bytes;
+  for (const flat of ["krmd(1)", "krmd(2)", "t1t2", "greedy(0.9)", "first-order"]) {
+    const [short, long] = [bytes(flat, 2), bytes(flat, 4)];
+    expect(long.total - long.bookkeeping, flat).toBe(short.total - short.bookkeeping);
+  }
+  expect(bytes("rmd", 4).trajectory).toBe(2 * bytes("rmd", 2).trajectory!);
+  expect(bytes("krmd(2)", 4).trajectory).toBe(2 * bytes("krmd(1)", 4).trajectory!);
+  expect(result.products.map(({ parameters }) => parameters)).toEqual([7850, 50_890]);
+  expect(result.profiles.map(({ estimator }) => estimator)).toEqual(["rmd", "greedy(0.9)"]);
+});
+
+test("bench peers: hypergrad's own row agrees with the float64 reference", async () => {
+  const { peers, ...about } = await json<
+    About & { peers: { peer: string; rows: { estimator: string; seconds: number; error: number }[] }[] }
+  >("peers", "--only", "hypergrad", "--runs", "5");
+  expectAbout(about, "peers");
+  expect(peers.map(({ peer }) => peer)).toEqual(["hypergrad"]);
+  expect(peers[0]!.rows.map(({ estimator }) => estimator)).toEqual(["rmd", "krmd5", "greedy0.9"]);
+  for (const { estimator, seconds, error } of peers[0]!.rows) {
+    expect(seconds).toBeGreaterThan(0);
+    expect(error, estimator).toBeLessThan(1e-4);
+  }
+});
+
+test("bench without a name, or with a wrong one, is exit code 2 and lists them", async () => {
+  for (const args of [[], ["kernel"]]) {
+    const { code, stderr } = await hypergrad(["bench", ...args]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("hypergradient");
+  }
+});

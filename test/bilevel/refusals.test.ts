@@ -1,0 +1,217 @@
+import { describe, expect, test } from "vitest";
+import type { Estimator } from "../../src/bilevel/estimator.ts";
+import { hypergradient, optimize } from "../../src/bilevel/optimize.ts";
+import { adam, gradientDescent } from "../../src/bilevel/outer_optimizer.ts";
+import { type BilevelSpec, bilevel, ProblemError } from "../../src/bilevel/problem.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
+import { greedy } from "../../src/estimators/greedy.ts";
+import { krmd, rmd, t1t2 } from "../../src/estimators/krmd.ts";
+import { sub } from "../../src/graph/operations/linear_combination.ts";
+import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import { ShapeError } from "../../src/graph/shape.ts";
+import { values, zeros } from "../../src/graph/values.ts";
+import { withGpu } from "../support/gpu.ts";
+import { hypercleaning, problem, quadratic } from "./problems.ts";
+
+const gpu = withGpu(
+  (adapter) => `problems, estimators and options that are refused, with what the error says, on ${adapter}`,
+);
+
+type Spec = BilevelSpec<string, string, string, string>;
+
+/** A sound problem, L = ‖w - α‖² and E = ‖w‖², with something else put in. */
+function spec(
+  change: Partial<Spec> = {},
+  inner: Partial<Spec["inner"]> = {},
+  outer: Partial<Spec["outer"]> = {},
+): Spec {
+  return {
+    parameters: { w: zeros([3]) },
+    hyper: { alpha: values([1, 2, 3]) },
+    ...change,
+    inner: {
+      loss: ({ w }, { alpha }) => squaredNorm(sub(w!, alpha!)),
+      steps: 4,
+      optimizer: sgd<string>({ lr: 0.1 }),
+      ...inner,
+    },
+    outer: { loss: ({ w }) => squaredNorm(w!), ...outer },
+  };
+}
+
+const rows = { x: zeros([8, 2]), y: zeros([8]) };
+
+const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError, RegExp][] = [
+  ["T = 0", spec({}, { steps: 0 }), ProblemError, /inner\.steps is 0: give a whole number > 0/],
+  ["T < 0", spec({}, { steps: -3 }), ProblemError, /inner\.steps is -3/],
+  ["T no whole number", spec({}, { steps: 2.5 }), ProblemError, /inner\.steps is 2\.5/],
+  ["T no number", spec({}, { steps: Number.NaN }), ProblemError, /inner\.steps is NaN/],
+  ["no lanes", spec({ lanes: 0 }), ProblemError, /lanes is 0/],
+  ["η < 0", spec({}, { optimizer: sgd({ lr: -1 }) }), ProblemError, /lr is -1/],
+  ["η = NaN", spec({}, { optimizer: sgd({ lr: Number.NaN }) }), ProblemError, /lr is NaN/],
+  ["η = ∞", spec({}, { optimizer: sgd({ lr: Number.POSITIVE_INFINITY }) }), ProblemError, /lr is Infinity/],
+  ["μ < 0", spec({}, { optimizer: sgd({ lr: 1, momentum: -0.5 }) }), ProblemError, /momentum is -0\.5/],
+  [
+    "η's group missing",
+    spec({}, { optimizer: sgd({ lr: "eta" }) }),
+    ProblemError,
+    /lr names the group "eta", which does not exist/,
+  ],
+  [
+    "η's group of the wrong length",
+    spec({}, { optimizer: sgd({ lr: "alpha" }) }),
+    ShapeError,
+    /lr is the group "alpha" of 3 numbers: give one, or one for each of 4 steps/,
+  ],
+  [
+    "w_0's group of the wrong length",
+    spec({ hyper: { alpha: zeros([3]), start: zeros([2]) }, start: "start" }),
+    ShapeError,
+    /"start" holds 2 numbers, w_0 has 3/,
+  ],
+  [
+    "w_0's group missing",
+    spec({ start: "start" }),
+    ProblemError,
+    /w_0 names the group "start", which does not exist/,
+  ],
+  [
+    "a hyperparameter that reaches nothing",
+    spec({ hyper: { alpha: zeros([3]), lost: zeros([2]), strayed: zeros([1]) } }),
+    ProblemError,
+    /"lost", "strayed" reaches neither loss nor the inner optimizer/,
+  ],
+  [
+    "no parameters",
+    spec(
+      { parameters: {} },
+      { loss: (_w, { alpha }) => squaredNorm(alpha!) },
+      { loss: (_w, { alpha }) => squaredNorm(alpha!) },
+    ),
+    ProblemError,
+    /there are no parameters/,
+  ],
+  [
+    "no hyperparameters",
+    spec({ hyper: {} }, { loss: ({ w }) => squaredNorm(w!) }),
+    ProblemError,
+    /there are no hyperparameters/,
+  ],
+  [
+    "a loss that is no scalar",
+    spec({}, { loss: ({ w }) => w! }),
+    ShapeError,
+    /a loss is a scalar; this one has 3 elements/,
+  ],
+  [
+    "an outer loss that is no scalar",
+    spec({}, {}, { loss: ({ w }) => w! }),
+    ShapeError,
+    /a loss is a scalar/,
+  ],
+  [
+    "w and α that do not fit",
+    spec({ hyper: { alpha: zeros([2]) } }),
+    ShapeError,
+    /\[3\] and \[2\] do not broadcast/,
+  ],
+  [
+    "a batch larger than the data",
+    spec({}, { data: rows, batch: 9 }),
+    ProblemError,
+    /batches of 9 .* they have 8/,
+  ],
+  ["an empty batch", spec({}, { data: rows, batch: 0 }), ProblemError, /batches of 0/],
+  ["half an example", spec({}, { data: rows, batch: 1.5 }), ProblemError, /batches of 1\.5/],
+  ["a batch of no data", spec({}, { batch: 2 }), ProblemError, /batches of 2 .* they have none/],
+  [
+    "a batch of data with different rows",
+    spec({}, { data: { x: zeros([8, 2]), y: zeros([7]) }, batch: 2 }),
+    ProblemError,
+    /batches of 2 .* they have 8, 7/,
+  ],
+  ["a batch of outer data", spec({}, {}, { data: rows, batch: 9 }), ProblemError, /batches of 9/],
+  [
+    "data whose numbers do not fill its shape",
+    spec({}, { data: { x: { shape: [8, 2], data: new Float32Array(15) } } }),
+    ShapeError,
+    /"x".*15 numbers.*\[8×2\]/,
+  ],
+  [
+    "parameters whose numbers do not fill their shape",
+    spec({ parameters: { w: { shape: [3], data: new Float32Array(2) } } }),
+    ShapeError,
+    /"w".*2 numbers.*\[3\]/,
+  ],
+  [
+    "hyperparameters whose numbers do not fill their shape",
+    spec({ hyper: { alpha: { shape: [3], data: new Float32Array(4) } } }),
+    ShapeError,
+    /"alpha".*4 numbers.*\[3\]/,
+  ],
+];
+
+test.each(problems)("%s", (_name, given, kind, message) => {
+  const state = () => bilevel(given);
+  expect(state).toThrow(kind);
+  expect(state).toThrow(message);
+});
+
+test("the problem that the refused ones were made of is sound", async () => {
+  const found = await hypergradient(bilevel(spec()), { gpu: gpu(), estimator: rmd() });
+  expect(found.outerLoss).toBeGreaterThan(0);
+});
+
+describe("estimators", () => {
+  test.each([-0.1, 1.1, Number.NaN])("γ = %d", (gamma) => {
+    expect(() => greedy({ gamma })).toThrow(ProblemError);
+    expect(() => greedy({ gamma })).toThrow(`γ is ${gamma}: give a number in [0, 1]`);
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])("K = %d", (k) => {
+    expect(() => krmd({ k })).toThrow(ProblemError);
+    expect(() => krmd({ k })).toThrow(`K is ${k}: give a whole number > 0`);
+  });
+
+  test.each([
+    ["K-RMD", krmd({ k: 3 }), /only 3 of 5 steps are swept.*Use rmd\(\), or K = 5/],
+    ["T1–T2", t1t2(), /only 1 of 5 steps are swept/],
+    ["greedy", greedy({ gamma: 0.9 }), /the greedy sum has no term for it\. Use rmd\(\)/],
+  ] as [string, Estimator, RegExp][])("%s with w_0 in α", async (_name, estimator, message) => {
+    const { buffers } = gpu().counters;
+    const run = hypergradient(problem(quadratic, { learnStart: true }), { gpu: gpu(), estimator });
+    await expect(run).rejects.toThrow(ProblemError);
+    await expect(run).rejects.toThrow(message);
+    expect(gpu().counters.buffers).toBe(buffers);
+  });
+});
+
+describe("options of the outer loop", () => {
+  const first = async (options: Partial<Parameters<typeof optimize>[1]>) => {
+    const all = { gpu: gpu(), estimator: rmd(), optimizer: adam({ lr: 0.1 }), steps: 2, ...options };
+    return await optimize(problem(hypercleaning), all).next();
+  };
+
+  test.each([0, -1, 1.5, Number.NaN])("%d outer steps", async (steps) => {
+    await expect(first({ steps })).rejects.toThrow(`steps is ${steps}: give a whole number > 0`);
+  });
+
+  test.each([0, -1, 2.5])("news every %d steps", async (every) => {
+    await expect(first({ every })).rejects.toThrow(`every is ${every}: give a whole number > 0`);
+  });
+
+  test("an optimizer for a group that does not exist", async () => {
+    const run = first({ optimizer: { weights: adam({ lr: 0.1 }) } });
+    await expect(run).rejects.toThrow(
+      /"weights" has an outer optimizer but is no group of α; those are weight/,
+    );
+  });
+
+  test("constants of the outer optimizers", () => {
+    expect(() => adam({ lr: Number.NaN })).toThrow(/outer rate is NaN/);
+    expect(() => gradientDescent({ lr: -1 })).toThrow(/outer rate is -1/);
+    expect(() => adam({ lr: 0.1, beta1: 1 })).toThrow(/beta1 is 1: give a number in \[0, 1\)/);
+    expect(() => adam({ lr: 0.1, beta2: -0.1 })).toThrow(/beta2 is -0\.1/);
+    expect(() => adam({ lr: 0.1, epsilon: 0 })).toThrow(/epsilon is 0/);
+  });
+});
