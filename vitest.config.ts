@@ -6,21 +6,15 @@ import { environment, runtime } from "./src/host/runtime.ts";
 /** The kernel suite, the same in every runtime. */
 const kernels = ["test/graph/**/*.test.ts"];
 
-const native = {
-  // dawn.node aborts when two worker threads of one process load it: one process a file.
-  pool: "forks",
-  maxWorkers: 2,
-} as const;
-
 const node: TestProjectConfiguration = {
   extends: true,
-  test: { ...native, name: "node", include: ["test/**/*.test.ts"] },
+  test: { name: "node", include: ["test/**/*.test.ts"] },
 };
 
 /** Vitest started by Deno has Deno as its workers too; test/deno.test.ts starts it. */
 const deno: TestProjectConfiguration = {
   extends: true,
-  test: { ...native, name: "deno", include: kernels, setupFiles: ["test/support/in_deno.ts"] },
+  test: { name: "deno", include: kernels, setupFiles: ["test/support/in_deno.ts"] },
 };
 
 const browser = async (): Promise<TestProjectConfiguration> => ({
@@ -30,6 +24,8 @@ const browser = async (): Promise<TestProjectConfiguration> => ({
   test: {
     name: "browser",
     include: kernels,
+    // After the others: the browser alone keeps two cores busy.
+    sequence: { groupOrder: 1 },
     browser: {
       enabled: true,
       headless: true,
@@ -42,10 +38,17 @@ const browser = async (): Promise<TestProjectConfiguration> => ({
   },
 });
 
-export default defineConfig(async () => ({
+const report = environment("HYPERGRAD_TEST_REPORT");
+
+export default defineConfig({
   test: {
+    // dawn.node aborts when two worker threads of one process load it: one process a file.
+    pool: "forks",
+    maxWorkers: 2,
+    // A file that other programs read the results from.
+    reporters: report ? ["default", ["json", { outputFile: report }]] : ["default"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     projects: runtime() === "deno" ? [deno] : [node, await browser()],
   },
-}));
+});

@@ -1,7 +1,7 @@
 // The two-dimensional toy problem of Shaban et al. 2019, §4.1: how far does a truncated or greedy hypergradient lead
 // α astray, and how does it compare with the exact one at every point of the way?
 import { object } from "@optique/core/constructs";
-import { message } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice, nonNegativeNumber } from "../src/host/arguments.ts";
@@ -50,7 +50,7 @@ const options = await parseArguments(
     outer: withDefault(outerFlag(["sgd", "adam", "shaban"]), "sgd" as const),
     outerLr: optional(
       option("--outer-lr", nonNegativeNumber("LR"), {
-        description: message`their learning rate [${String(LR)}]; with shaban the length of the first step [${String(FIRST_STEP)}], later ones shrink with the root of the step's number`,
+        description: message`their learning rate [${text(String(LR))}]; with shaban the length of the first step [${text(String(FIRST_STEP))}], later ones shrink with the root of the step's number`,
       }),
     ),
     ...jsonFlag(),

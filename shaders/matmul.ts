@@ -142,10 +142,10 @@ ${factors(c)
 }
 
 /** Sums start at the bias of their column; then products are added; `row` and `col` are those of the first output. */
-function sums(c: MatmulShape, rows: number, cols: number): string {
+function sums(c: MatmulShape, rows: number, cols: number, ragged: boolean): string {
   const start = (sum: string, name: string, view: View | undefined) => wgsl`
 #if ${view !== undefined}
-${lines(cols, (j) => `  let ${name}${j} = ${name}[${at(view ?? { offset: 0, lane: 0 })} + ${clamped("col", j, cols, c.n, 1)}];`)}
+${lines(cols, (j) => `  let ${name}${j} = ${name}[${at(view ?? { offset: 0, lane: 0 })} + ${inside("col", j, ragged, c.n - 1)}];`)}
 #endif
 ${lines(rows, (i) => `  ${join(cols, (j) => `var ${sum}${i}_${j} = ${view ? `${name}${j}` : "0f"};`)}`)}`;
   return wgsl`
@@ -189,7 +189,7 @@ function register(c: MatmulConfig, tile: RegisterTile): string {
   const spans = (f: Factor) =>
     f.along === 1 ? { across: 1, along: width(f) } : { across: width(f), along: 1 };
   const start = (f: Factor, i: number) =>
-    `${clamped(f.axis, i, count(f), f.extent, spans(f).across)} * ${f.across}`;
+    `${inside(f.axis, i, f.extent % count(f) > 0, f.extent - spans(f).across)} * ${f.across}`;
   const read = (f: Factor, i: number, q: number) =>
     `  let ${f.name}${i}_${q} = ${f.name}[(${f.name}Start + ${f.axis}${i} + (p + ${q}) * ${f.along})${over(width(f))}];`;
   const element = (name: string, i: number, q: number) => {
@@ -247,7 +247,7 @@ ${axes
     }),
   )
   .join("\n")}
-${sums(c, rows, cols)}
+${sums(c, rows, cols, c.n % cols > 0)}
 
 #if ${used.length > 0 && whole > 0}
   for (var p = 0u; p < ${whole}; p += ${unroll}) {
@@ -304,7 +304,7 @@ fn main(
   let firstCol = group.x * ${side.col};
   let row = firstRow + local.y * ${rows};
   let col = firstCol + local.x * ${cols};
-${sums(c, rows, cols)}
+${sums(c, rows, cols, true)}
 
 #if ${used.length > 0}
   for (var p = 0u; p < ${c.k}; p += ${depth}) {
@@ -356,9 +356,9 @@ const vector = (width: number) => (width === 1 ? "f32" : `vec${width}f`);
 const over = (width: number) => (width === 1 ? "" : ` / ${width}`);
 const at = ({ offset, lane }: View) => (lane === 0 ? `${offset}u` : `${offset} + lane * ${lane}`);
 
-/** The index `row + i`, kept inside the tensor where the last block hangs over its edge. */
-const clamped = (axis: string, i: number, block: number, extent: number, span: number) =>
-  extent % block ? `min(${axis} + ${i}, ${extent - span})` : `(${axis} + ${i})`;
+/** The index `row + i` or `col + i`; where a block may hang over the edge, no more than `last`. */
+const inside = (axis: string, i: number, ragged: boolean, last: number) =>
+  ragged ? `min(${axis} + ${i}, ${last})` : `(${axis} + ${i})`;
 
 const join = (count: number, text: (i: number) => string, separator = " ") =>
   Array.from({ length: count }, (_, i) => text(i)).join(separator);
@@ -379,7 +379,13 @@ export function chooseMatmulTile(
   adapter: "hardware" | "lavapipe" | "swiftshader" | "software",
 ): MatmulTile {
   if (adapter === "hardware") return hardwareTile(shape);
-  const { read, element, sums: most, unroll, threads } = adapters[adapter === "swiftshader" ? adapter : "lavapipe"];
+  const {
+    read,
+    element,
+    sums: most,
+    unroll,
+    threads,
+  } = adapters[adapter === "swiftshader" ? adapter : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
   let best: RegisterTile = { memory: "register", rows: 1, cols: 1, threads, unroll };
   let least = Infinity;

@@ -1,18 +1,20 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "./operand.ts";
 
-/** WGSL expressions in `x` for a function and its first two derivatives. */
+/** WGSL expressions in `x` for a function and its first two derivatives, and the WGSL functions they call. */
 export interface Elementwise {
   readonly f: string;
   readonly df: string;
   readonly ddf: string;
+  readonly functions?: string;
 }
 
 /** y = f(x); dy = f'(x) dx. */
-export function unary({ f, df }: Elementwise, count: number, x: Operand, y: Operand): string {
+export function unary({ f, df, functions = "" }: Elementwise, count: number, x: Operand, y: Operand): string {
   return wgsl`
 ${dualInput(0, "xs", x)}
 ${dualOutput(1, "ys", y)}
+${functions}
 ${linearMain(count)}
   let x = ${primal("xs", x, "i")};
 #if ${y.primal}
@@ -26,7 +28,7 @@ ${linearMain(count)}
 
 /** The cotangent of x in y = f(x): out = u f'(x); d_out = du f'(x) + u f''(x) dx. `uIndex` broadcasts u. */
 export function unaryBackward(
-  { df, ddf }: Elementwise,
+  { df, ddf, functions = "" }: Elementwise,
   count: number,
   x: Operand,
   u: Operand,
@@ -37,6 +39,7 @@ export function unaryBackward(
 ${dualInput(0, "xs", x)}
 ${dualInput(1, "us", u)}
 ${dualOutput(2, "outs", out)}
+${functions}
 ${linearMain(count)}
   let x = ${primal("xs", x, "i")};
 #if ${out.primal}

@@ -1,36 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hypergradient } from "../src/bilevel/optimize.ts";
-import type { Estimator } from "../src/bilevel/estimator.ts";
-import { firstOrder } from "../src/estimators/first_order.ts";
-import { greedy } from "../src/estimators/greedy.ts";
-import { krmd, rmd, t1t2 } from "../src/estimators/krmd.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { decode, type GoldenCase, type GoldenMethod, goldenFolder, readFolder } from "./support/golden.ts";
+import { estimatorOf } from "./support/golden_estimators.ts";
 import { goldenProblem } from "./support/golden_problems.ts";
 
 const folder = goldenFolder();
 const cases = folder === undefined ? [] : readFolder<GoldenCase>(folder, "cases");
 if (folder === undefined)
   console.log("golden cases: none beside the repository and GOLDEN_DIR not set; skipped");
-
-/** The estimator that a golden method names, or undefined while there is none. */
-function estimatorOf({ method, params }: GoldenMethod): Estimator | undefined {
-  switch (method) {
-    case "exact":
-    case "rmd":
-      return rmd();
-    case "krmd":
-      return krmd({ k: Number(params.K) });
-    case "t1t2":
-      return t1t2();
-    case "greedy":
-      return params.w0_term ? undefined : greedy({ gamma: Number(params.gamma) });
-    case "first_order":
-      return firstOrder();
-    default:
-      return undefined;
-  }
-}
 
 let gpu: Gpu;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 /** Flags that several scripts share. Each function gives a group of flags, with the script's own defaults. */
-import { message } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
@@ -32,12 +32,12 @@ export const estimatorFlags = (estimator: EstimatorName) => ({
   ),
   k: optional(
     option("--k", positiveInteger("K"), {
-      description: message`with krmd: go back through the last K inner steps, at most all of them [${String(DEFAULT_K)}, or all if fewer]`,
+      description: message`with krmd: go back through the last K inner steps, at most all of them [${text(String(DEFAULT_K))}, or all if fewer]`,
     }),
   ),
   gamma: optional(
     option("--gamma", probability("GAMMA"), {
-      description: message`with greedy: the weight of a term falls by this factor from each inner step to the one before, from 0 to 1 [${String(DEFAULT_GAMMA)}]`,
+      description: message`with greedy: the weight of a term falls by this factor from each inner step to the one before, from 0 to 1 [${text(String(DEFAULT_GAMMA))}]`,
     }),
   ),
 });
@@ -141,7 +141,7 @@ export const sizeFlags = (defaults: { train: number; val: number; glyphTest: num
   ),
   test: optional(
     option("--test", positiveInteger("N"), {
-      description: message`test examples [${String(defaults.glyphTest)} glyphs; with --data, the whole test file]`,
+      description: message`test examples [${text(String(defaults.glyphTest))} glyphs; with --data, the whole test file]`,
     }),
   ),
 });

@@ -100,13 +100,13 @@ export async function* toyPath(
       reference.setHyper({ alpha });
       reference.setParameters({ w });
       await reference.step({ restart: false });
-      const h = (await step.hypergradient()).alpha.data;
-      const exact = (await reference.hypergradient()).alpha.data;
+      const h = [...(await step.hypergradient()).alpha.data];
+      const exact = [...(await reference.hypergradient()).alpha.data];
       yield {
         alpha: [...alpha.data],
         loss: step.outerLoss,
-        hypergradient: [...h],
-        exact: [...exact],
+        hypergradient: h,
+        exact,
         cosine: dot(h, exact) / (norm(h) * norm(exact)),
         relativeError: norm(h.map((value, i) => value - exact[i]!)) / norm(exact),
       };
@@ -118,12 +118,10 @@ export async function* toyPath(
   }
 }
 
-type Vector = Float32Array | Int32Array;
-
-function dot(a: Vector, b: Vector): number {
+function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 }
 
-function norm(a: Vector): number {
+function norm(a: Iterable<number>): number {
   return Math.hypot(...a);
 }

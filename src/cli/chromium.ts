@@ -21,7 +21,7 @@ export async function chromiumOptions(adapter: string | undefined): Promise<Laun
   const isSoftware = adapter === "software" || adapter === "swiftshader";
   return {
     executablePath: executable,
-    env: { ...(process.env as Record<string, string>), ...extra },
+    env: { ...driverChoice(process.env as Record<string, string>), ...extra },
     args: [
       "--no-sandbox",
       "--enable-unsafe-webgpu",
@@ -32,4 +32,12 @@ export async function chromiumOptions(adapter: string | undefined): Promise<Laun
         : ["--use-angle=vulkan", "--disable-vulkan-surface"]),
     ],
   };
+}
+
+/**
+ * Chromium names SwiftShader to the Vulkan loader by VK_ICD_FILENAMES, over which VK_DRIVER_FILES wins: the user's
+ * choice moves to the name that Chromium can change.
+ */
+function driverChoice({ VK_DRIVER_FILES: drivers, ...rest }: Record<string, string>): Record<string, string> {
+  return drivers === undefined ? rest : { ...rest, VK_ICD_FILENAMES: drivers };
 }

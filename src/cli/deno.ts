@@ -6,24 +6,30 @@ import { ownPackage } from "../host/packages.ts";
 import { writeCompiled } from "./compiled.ts";
 import type { Program, RunOptions } from "./program.ts";
 
+const flags = [
+  "run",
+  "--quiet",
+  "--allow-all",
+  "--unstable-webgpu",
+  "--unstable-detect-cjs",
+  // The program lies outside of every package; what it imports finds its own imports in node_modules.
+  "--node-modules-dir=manual",
+];
+
 /** Runs a compiled program in a Deno of its own; signals are passed on, and so is the exit code. */
 export async function runInDeno(code: string, program: Program, options: RunOptions): Promise<number> {
   const deno = await findDeno();
   const file = await writeCompiled(code, program);
-  const child = spawn(
-    deno,
-    ["run", "--quiet", "--allow-all", "--unstable-webgpu", "--unstable-detect-cjs", file, ...program.argv],
-    {
-      stdio: "inherit",
-      // A process group of its own: a terminal's Ctrl-C reaches it once, from here, not twice.
-      detached: process.platform !== "win32",
-      env: {
-        ...process.env,
-        DENO_NO_UPDATE_CHECK: "1",
-        ...(options.adapter === undefined ? {} : { HYPERGRAD_ADAPTER: options.adapter }),
-      },
+  const child = spawn(deno, [...flags, file, ...program.argv], {
+    stdio: "inherit",
+    // A process group of its own: a terminal's Ctrl-C reaches it once, from here, not twice.
+    detached: process.platform !== "win32",
+    env: {
+      ...process.env,
+      DENO_NO_UPDATE_CHECK: "1",
+      ...(options.adapter === undefined ? {} : { HYPERGRAD_ADAPTER: options.adapter }),
     },
-  );
+  });
   const signals = ["SIGINT", "SIGTERM"] as const;
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
   const end = () => child.kill("SIGKILL");

@@ -9,7 +9,8 @@ const root = join(here, "..", "..");
 
 /** Node 20 cannot run TypeScript: a checkout is compiled at every start, an installed package is compiled already. */
 async function load() {
-  if (root.split(sep).includes("node_modules")) return import(pathToFileURL(join(root, "dist", "cli.js")).href);
+  if (root.split(sep).includes("node_modules"))
+    return import(pathToFileURL(join(root, "dist", "cli.js")).href);
   const { bundle } = await import("./bundle.mjs").catch((error) => {
     console.error(`error: ${error.message}\nrun npm install in ${root} first`);
     process.exit(1);

@@ -4,7 +4,7 @@ import { runtime } from "./runtime.ts";
  * The bytes of a file. Relative paths start at the current folder, in a page at the folder that
  * `hypergrad run` was started in.
  *
- * @throws Error naming the path when the file is missing or may not be read
+ * @throws Error naming the path when the file is missing (then its `code` is "ENOENT") or may not be read
  */
 export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
   if (runtime() === "browser") return readOverHttp(path);
@@ -65,7 +65,7 @@ function explain(verb: string, path: string | URL, error: unknown): Error {
     EROFS: "the file system is read-only",
   };
   const reason = (typeof code === "string" && reasons[code]) || String(error);
-  return new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error });
+  return Object.assign(new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error }), { code });
 }
 
 function address(path: string | URL): string {
@@ -74,7 +74,10 @@ function address(path: string | URL): string {
 
 async function readOverHttp(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetch(address(path));
-  if (!response.ok) throw new Error(`cannot read ${path}: ${await response.text()}`);
+  if (!response.ok) {
+    const code = response.status === 404 ? "ENOENT" : undefined;
+    throw Object.assign(new Error(`cannot read ${path}: ${await response.text()}`), { code });
+  }
   return new Uint8Array(await response.arrayBuffer());
 }
 

@@ -15,6 +15,8 @@ export interface HypergradOptions {
   cwd?: string;
   /** Called with all of stdout so far, each time that there is more. */
   onOutput?: (stdout: string, child: ChildProcess) => void;
+  /** Likewise of stderr. */
+  onNote?: (stderr: string, child: ChildProcess) => void;
 }
 
 /** Runs the command line as a user does. */
@@ -40,6 +42,7 @@ export function start(
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     ended.stderr += text;
+    options.onNote?.(ended.stderr, child);
   });
   return new Promise((resolve, reject) => {
     child.once("error", reject);

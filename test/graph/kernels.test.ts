@@ -33,6 +33,17 @@ test.each(cases.map((kase) => [kase.name, kase] as const))("%s", async (_name, k
   });
 });
 
+const products = cases.filter(({ name }) => name.startsWith("matmul"));
+
+test.each(products.map((kase) => [kase.name, kase] as const))("%s, with a GPU's tile", async (_name, kase) => {
+  const at = sample(kase);
+  const exact = reference(kase, at);
+  for (const primal of [true, false]) {
+    const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], "hardware");
+    expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's tile");
+  }
+});
+
 async function fourPrograms(kase: Case, { lanes, point, tangent, data }: Sample): Promise<Results> {
   const laned = (vector: Vector) => ({
     parameters: pick(vector, kase.parameters, lanes),
@@ -64,6 +75,7 @@ function merge({ parameters, hyper }: { parameters: ValuesOf; hyper: ValuesOf })
 }
 
 function expectWithin({ name, budget }: Case, errors: Errors, how: string): void {
+  console.log(`@@${JSON.stringify([name, how, errors])}`);
   for (const part of ["value", "gradient", "jvp", "hvp"] as const) {
     const share = errors[part] / budget[part];
     if (share > nearest.share) nearest = { share, name: `${part} of ${name}` };

@@ -342,34 +342,45 @@ const crossEntropyCases: Case[] = [
 /** Stored shape of a matrix that is m×n after its transposition. */
 const stored = (m: number, n: number, transposed: boolean): Shape => (transposed ? [n, m] : [m, n]);
 
-const matmulCases: Case[] = ([[1, 1, 1], [3, 7, 2], [65, 33, 10], [17, 5, 129]] as const).flatMap(([m, k, n]) =>
-  [false, true].flatMap((transposeA) =>
-    [false, true].flatMap((transposeB): Case[] => {
-      const product = `matmul ${m}×${k}${transposeA ? "ᵀ" : ""} · ${k}×${n}${transposeB ? "ᵀ" : ""}`;
-      const small = m * n < 100;
-      const factors = {
-        parameters: { x: stored(m, k, transposeA) },
-        hyper: { y: stored(k, n, transposeB) },
-        lanes: small ? 3 : 1,
-        budget: plain,
-      };
-      return [
-        {
-          name: `${product}, weighted`,
-          ...factors,
-          data: { r: [m, n] },
-          loss: (o, { x, y, r }) => o.sum(o.mul(r, o.matmul(x, y, { transposeA, transposeB }))),
-        },
-        {
-          name: `${product} + bias, squared`,
-          ...factors,
-          parameters: { ...factors.parameters, z: [n] },
-          loss: (o, { x, y, z }) => o.sum(o.square(o.matmul(x, y, { transposeA, transposeB, bias: z }))),
-        },
-      ];
-    }),
-  ),
+const transpositions = [false, true].flatMap((transposeA) =>
+  [false, true].map((transposeB) => ({ transposeA, transposeB })),
 );
+
+/** m×k times k×n: with a bias under a cotangent that moves, or without under one that does not. */
+function product(m: number, k: number, n: number, transposed: (typeof transpositions)[number], biased: boolean): Case {
+  const { transposeA, transposeB } = transposed;
+  const name = `matmul ${m}×${k}${transposeA ? "ᵀ" : ""} · ${k}×${n}${transposeB ? "ᵀ" : ""}`;
+  const x = stored(m, k, transposeA);
+  const factors = {
+    hyper: { y: stored(k, n, transposeB) },
+    lanes: m * n < 100 ? 3 : 1,
+    budget: plain,
+  };
+  return biased
+    ? {
+        name: `${name} + bias, squared`,
+        ...factors,
+        parameters: { x, z: [n] },
+        loss: (o, { x, y, z }) => o.sum(o.square(o.matmul(x, y, { ...transposed, bias: z }))),
+      }
+    : {
+        name: `${name}, weighted`,
+        ...factors,
+        parameters: { x },
+        data: { r: [m, n] },
+        loss: (o, { x, y, r }) => o.sum(o.mul(r, o.matmul(x, y, transposed))),
+      };
+}
+
+const matmulCases: Case[] = transpositions.flatMap((transposed) => [
+  product(1, 1, 1, transposed, true),
+  product(1, 1, 1, transposed, false),
+  product(3, 7, 2, transposed, true),
+  product(3, 7, 2, transposed, false),
+  // Odd sizes over several tiles, whichever way the workgroups lie. A driver takes seconds to compile these.
+  product(65, 33, 10, transposed, transposed.transposeA),
+  product(17, 5, 129, transposed, !transposed.transposeA),
+]);
 
 const denseCases: Case[] = [
   {

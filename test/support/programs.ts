@@ -3,6 +3,7 @@ import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
 import { Executable } from "../../src/gpu/executable.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import type { AdapterKind } from "../../src/host/gpu.ts";
 import type { Layout } from "../../src/graph/layout.ts";
 import { type Output, Program } from "../../src/graph/program.ts";
 import type { Shape } from "../../src/graph/shape.ts";
@@ -43,9 +44,16 @@ const SCALAR = 4;
 
 /**
  * Runs programs that `differentiate` does not make: with tangents in w alone or in α alone, and with primals and
- * tangents of value and gradient from one program, so that every kernel meets every mode it has.
+ * tangents of value and gradient from one program, so that every kernel meets every mode it has. `adapter` chooses
+ * the variant of kernels that have one for each kind.
  */
-export async function answer(gpu: Gpu, kase: Case, sample: Sample, requests: readonly Request[]): Promise<Answer[]> {
+export async function answer(
+  gpu: Gpu,
+  kase: Case,
+  sample: Sample,
+  requests: readonly Request[],
+  adapter: AdapterKind = gpu.choice.kind,
+): Promise<Answer[]> {
   const { lanes, point, tangent, data } = sample;
   const shapes = { parameters: blank(kase.parameters), hyper: blank(kase.hyper) };
   const leaves = new Leaves(shapes.parameters, shapes.hyper, { laned: { parameters: true, hyper: true } });
@@ -76,7 +84,7 @@ export async function answer(gpu: Gpu, kase: Case, sample: Sample, requests: rea
       outputs,
       seeds: new Map(seeded.map(({ leaf, lane }) => [leaf, lane])),
       lanes,
-      adapter: gpu.choice.kind,
+      adapter,
     });
     program.place(arena);
     const sequence = new Sequence(seeds);

@@ -1,3 +1,4 @@
+import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { type Elementwise, unary, unaryBackward } from "../../../shaders/unary.ts";
 import { apply } from "../apply.ts";
@@ -31,27 +32,32 @@ export function elementwise(name: string, expressions: Elementwise): (x: Tensor)
   return (x) => apply(forward, [x], x.shape);
 }
 
-const logistic = "(1.0 / (1.0 + exp(-x)))";
-const logisticSlope = "(1.0 / ((1.0 + exp(-x)) * (1.0 + exp(x))))";
-
 export const exp = elementwise("exp", { f: "exp(x)", df: "exp(x)", ddf: "exp(x)" });
 export const log = elementwise("log", { f: "log(x)", df: "1.0 / x", ddf: "-1.0 / (x * x)" });
 export const sqrt = elementwise("sqrt", { f: "sqrt(x)", df: "0.5 / sqrt(x)", ddf: "-0.25 / (x * sqrt(x))" });
-export const sin = elementwise("sin", { f: "sin(x)", df: "cos(x)", ddf: "-sin(x)" });
+export const sin = elementwise("sin", {
+  f: "sine(x)",
+  df: "cosine(x)",
+  ddf: "-sine(x)",
+  functions: trigonometric,
+});
 export const tanh = elementwise("tanh", {
-  f: "tanh(x)",
-  df: "1.0 - tanh(x) * tanh(x)",
-  ddf: "-2.0 * tanh(x) * (1.0 - tanh(x) * tanh(x))",
+  f: "hyperbolic_tangent(x)",
+  df: "hyperbolic_slope(x)",
+  ddf: "-2.0 * hyperbolic_tangent(x) * hyperbolic_slope(x)",
+  functions: hyperbolic,
 });
 export const sigmoid = elementwise("sigmoid", {
-  f: logistic,
-  df: logisticSlope,
-  ddf: `-${logisticSlope} * tanh(0.5 * x)`,
+  f: "logistic(x)",
+  df: "logistic_slope(x)",
+  ddf: "-logistic_slope(x) * hyperbolic_tangent(0.5 * x)",
+  functions: sigmoidal + hyperbolic,
 });
 export const softplus = elementwise("softplus", {
-  f: "max(x, 0.0) + log(1.0 + exp(-abs(x)))",
-  df: logistic,
-  ddf: logisticSlope,
+  f: "max(x, 0.0) + log_one_plus(exp(-abs(x)))",
+  df: "logistic(x)",
+  ddf: "logistic_slope(x)",
+  functions: logarithmic + sigmoidal,
 });
 /** max(x, 0); its derivative at 0 is taken as 0. */
 export const relu = elementwise("relu", { f: "max(x, 0.0)", df: "select(0.0, 1.0, x > 0.0)", ddf: "0.0" });
