@@ -160,6 +160,11 @@ export const dataFlags = () => ({
   ),
 });
 
+/** What is wrong with a choice of data, if anything. */
+export function checkData({ data, set }: { data?: string | undefined; set?: string | undefined }) {
+  return set !== undefined && data === undefined ? `--set ${set} needs --data DIR` : undefined;
+}
+
 /** `--noise` */
 export const noiseFlag = (noise: number) => ({
   noise: withDefault(

@@ -1,4 +1,5 @@
 import type { View } from "../../shaders/operand.ts";
+import { HypergradError } from "../gpu/errors.ts";
 import type { AdapterKind } from "../host/gpu.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
 
@@ -92,8 +93,15 @@ export function leaf(name: string, shape: Shape, options: { dtype?: DType; lane?
   return new Tensor(shape, options.dtype ?? "f32", { kind: "leaf", name, lane: options.lane ?? 0 });
 }
 
-/** A tensor that holds `value` everywhere. */
+/** @throws HypergradError for a number that a 32-bit float cannot hold. */
+export function assertFloat32(value: number): void {
+  if (Number.isFinite(Math.fround(value))) return;
+  throw new HypergradError(`the constant ${value} does not fit a 32-bit float: rescale the loss`);
+}
+
+/** A tensor that holds `value` everywhere. @throws HypergradError for a number beyond float32 */
 export function constant(value: number, shape: Shape = []): Tensor {
+  assertFloat32(value);
   return new Tensor(shape, "f32", { kind: "constant", value });
 }
 

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
-import { differentiate } from "../../src/graph/differentiate.ts";
-import type { ValuesOf } from "../../src/graph/values.ts";
 import { type Case, cases } from "../support/cases.ts";
 import { type Errors, errorsOf, type Results } from "../support/errors.ts";
+import { compile } from "../support/function.ts";
 import { withGpu } from "../support/gpu.ts";
-import { answer, blank, graphLoss, pick, type Request } from "../support/programs.ts";
-import { reference, type Vector } from "../support/reference.ts";
+import { answer, type Request } from "../support/programs.ts";
+import { reference } from "../support/reference.ts";
 import { type Sample, sample } from "../support/sample.ts";
 
 let nearest = { share: 0, name: "" };
@@ -44,34 +43,18 @@ test.each(products.map((kase) => [kase.name, kase] as const))("%s, with a GPU's 
   }
 });
 
-async function fourPrograms(kase: Case, { lanes, point, tangent, data }: Sample): Promise<Results> {
-  const laned = (vector: Vector) => ({
-    parameters: pick(vector, kase.parameters, lanes),
-    hyper: pick(vector, kase.hyper, lanes),
-  });
-  const f = await differentiate(gpu(), {
-    parameters: blank(kase.parameters),
-    hyper: blank(kase.hyper),
-    data,
-    lanes,
-    loss: graphLoss(kase),
-  });
+async function fourPrograms(kase: Case, at: Sample): Promise<Results> {
+  const f = await compile(gpu(), kase, at);
   try {
-    f.set(laned(point));
     return {
       value: await f.value(),
-      gradient: merge(await f.gradient()),
-      jvp: await f.jvp(laned(tangent)),
-      hvp: merge(await f.hvp(laned(tangent))),
+      gradient: await f.gradient(),
+      jvp: await f.jvp(at.tangent),
+      hvp: await f.hvp(at.tangent),
     };
   } finally {
     f.destroy();
   }
-}
-
-function merge({ parameters, hyper }: { parameters: ValuesOf; hyper: ValuesOf }): Vector {
-  const entries = Object.entries({ ...parameters, ...hyper });
-  return Object.fromEntries(entries.map(([name, { data }]) => [name, Float64Array.from(data)]));
 }
 
 function expectWithin({ name, budget }: Case, errors: Errors, how: string): void {

@@ -2,7 +2,7 @@ import { linearCombination, type Term } from "../../../shaders/binary.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply, type Like } from "../apply.ts";
 import { broadcast, broadcastIndex, sameShape, size } from "../shape.ts";
-import { constant, constantValue, type Rule, type Tensor } from "../tensor.ts";
+import { assertFloat32, constant, constantValue, type Rule, type Tensor } from "../tensor.ts";
 import { sumTo } from "./reduce.ts";
 
 /** coefficient · tensor, as it enters a linear combination. */
@@ -69,6 +69,7 @@ function combine(list: readonly (readonly [number, Like])[]): Tensor {
   if (terms.length === 1 && only!.coefficient === 1 && offset === 0 && sameShape(only!.tensor.shape, shape)) {
     return only!.tensor;
   }
+  for (const number of [offset, ...terms.map((term) => term.coefficient)]) assertFloat32(number);
   return apply(
     rule(
       terms.map((term) => term.coefficient),

@@ -54,11 +54,17 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
   return apply(rule, [x], shape);
 }
 
-/** Short sums, and many of them, go one to an invocation; the rest one to a workgroup. */
-export function reductionKernel(reduction: Reduction, { inputs: [x], out }: KernelCall): KernelCode {
+/**
+ * Short sums, and many of them, go one to an invocation; the rest one to a workgroup. On software adapters a
+ * barrier costs more than thousands of additions.
+ */
+export function reductionKernel(
+  reduction: Reduction,
+  { inputs: [x], out, adapter }: KernelCall,
+): KernelCode {
   const { outer, reduced, inner } = reduction;
   const sums = outer * inner;
-  const serial = reduced < 64 || sums >= 1024;
+  const serial = reduced < (adapter === "hardware" ? 64 : 8192) || sums >= 1024;
   return {
     code: (serial ? reduceSerial : reduceTree)(reduction, x!, out),
     grid: serial ? linearGrid(sums) : linearGrid(sums, 1),
