@@ -8,12 +8,12 @@ export interface Rows {
   readonly count: number;
 }
 
-/** y[r, c] = x[index[r], c]. */
-export function gather({ width, count }: Rows, x: Operand, index: Operand, y: Operand): string {
+/** y[r, c] = x[index[r], c], of elements of `type`. */
+export function gather({ width, count }: Rows, type: string, x: Operand, index: Operand, y: Operand): string {
   return wgsl`
-${dualInput(0, "xs", x)}
+${dualInput(0, "xs", x, type)}
 ${input(2, "indices", index.primal, "i32")}
-${dualOutput(2, "ys", y)}
+${dualOutput(2, "ys", y, type)}
 ${linearMain(count * width)}
   let row = u32(indices[${at(index.primal, `i / ${width}u`)}]);
   let j = row * ${width}u + i % ${width}u;

@@ -370,6 +370,9 @@ const adapters = {
   swiftshader: { read: 2, element: 4, sums: 160, unroll: 4, threads: 4 },
 } as const;
 
+/** Multiply-adds below which a big tile, which takes a software adapter's compiler seconds, never earns them back. */
+const WORTH_COMPILING = 2 ** 19;
+
 /**
  * The tile for a shape. Software adapters gather every read thread by thread, so their best register tile is
  * the one with the fewest reads for each multiply-add that still keeps two cores busy.
@@ -379,13 +382,8 @@ export function chooseMatmulTile(
   adapter: "hardware" | "lavapipe" | "swiftshader" | "software",
 ): MatmulTile {
   if (adapter === "hardware") return hardwareTile(shape);
-  const {
-    read,
-    element,
-    sums: most,
-    unroll,
-    threads,
-  } = adapters[adapter === "swiftshader" ? adapter : "lavapipe"];
+  const { read, element, sums, unroll, threads } = adapters[adapter === "swiftshader" ? adapter : "lavapipe"];
+  const most = shape.m * shape.n * shape.k < WORTH_COMPILING ? 8 : sums;
   const outputs = Number(shape.primal) + Number(shape.tangent);
   let best: RegisterTile = { memory: "register", rows: 1, cols: 1, threads, unroll };
   let least = Infinity;

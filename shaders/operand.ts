@@ -48,9 +48,9 @@ ${input(2 * slot + 1, `d_${name}`, operand.tangent, type)}`;
 }
 
 /** Declares primal `name` and tangent `d_name` of the output, which follows `slot` inputs. */
-export function dualOutput(slot: number, name: string, operand: Operand): string {
-  return `${output(2 * slot, name, operand.primal)}
-${output(2 * slot + 1, `d_${name}`, operand.tangent)}`;
+export function dualOutput(slot: number, name: string, operand: Operand, type = "f32"): string {
+  return `${output(2 * slot, name, operand.primal, type)}
+${output(2 * slot + 1, `d_${name}`, operand.tangent, type)}`;
 }
 
 /** WGSL for the position of element `index` of the current lane (nothing for a view that is not bound). */

@@ -1,12 +1,19 @@
 import { fill } from "./operations/fill.ts";
-import type { Shape } from "./shape.ts";
+import { formatShape, type Shape, ShapeError } from "./shape.ts";
 import { constantValue, type DType, type Rule, Tensor } from "./tensor.ts";
 
 /** A tensor or a number, which stands for a constant of any shape. */
 export type Like = Tensor | number;
 
-/** The tensor that `rule` makes of `inputs`. */
+/** The tensor that `rule` makes of `inputs`. @throws ShapeError where integers stand for floats. */
 export function apply(rule: Rule, inputs: readonly Tensor[], shape: Shape, dtype: DType = "f32"): Tensor {
+  inputs.forEach((input, k) => {
+    if (input.dtype === "i32" && dtype !== "i32" && k !== rule.integers) {
+      throw new ShapeError(
+        `${rule.name} takes floats, not i32 ${formatShape(input.shape)}: give it as a Float32Array`,
+      );
+    }
+  });
   const taken = rule.literals ? inputs : inputs.map(materialize);
   return new Tensor(shape, dtype, { kind: "rule", rule, inputs: taken });
 }

@@ -1,4 +1,4 @@
-import { formatShape, type Shape, ShapeError, size } from "./shape.ts";
+import { assertFilled, formatShape, type Shape, ShapeError, size } from "./shape.ts";
 import { type Tensor, view } from "./tensor.ts";
 import type { Values } from "./values.ts";
 
@@ -13,6 +13,7 @@ export class Layout<Names extends string = string> {
     let offset = 0;
     const entries = {} as Record<Names, { offset: number; shape: Shape }>;
     for (const name of this.names) {
+      assertFilled(name, shapes[name]);
       entries[name] = { offset, shape: shapes[name] };
       offset += size(shapes[name]);
     }

@@ -1,5 +1,5 @@
 import { total } from "./operations/linear_combination.ts";
-import { ShapeError, size } from "./shape.ts";
+import { formatShape, ShapeError, size } from "./shape.ts";
 import { assembly, constant, type Piece, parents, type Tensor, topological, view } from "./tensor.ts";
 
 /**
@@ -9,7 +9,7 @@ import { assembly, constant, type Piece, parents, type Tensor, topological, view
  */
 export function gradients(loss: Tensor, leaves: readonly Tensor[]): (Tensor | undefined)[] {
   if (loss.size !== 1)
-    throw new ShapeError(`a loss is a scalar; this one has ${loss.size} elements: take its sum or mean`);
+    throw new ShapeError(`a loss is a scalar; this one is ${formatShape(loss.shape)}: take its sum or mean`);
   const order = topological([loss]);
   const depends = new Set<Tensor>(leaves);
   for (const tensor of order) {

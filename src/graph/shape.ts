@@ -19,6 +19,12 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join("×")}]`;
 }
 
+/** @throws ShapeError when a tensor of this shape has no elements. */
+export function assertFilled(name: string, shape: Shape): void {
+  if (size(shape) > 0) return;
+  throw new ShapeError(`"${name}" is ${formatShape(shape)}: a tensor has at least one element; leave it out`);
+}
+
 /** Elements from one index to the next along each axis, row-major. */
 export function strides(shape: Shape): number[] {
   const result = new Array<number>(shape.length);

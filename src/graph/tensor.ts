@@ -48,6 +48,8 @@ export interface Rule {
   readonly stepwise?: boolean;
   /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
   readonly slots?: number;
+  /** The input that holds integers. */
+  readonly integers?: number;
   /** Of each input: is its primal read in this mode? */
   reads(mode: Mode): readonly boolean[];
   kernel(call: KernelCall, mode: Mode): KernelCode;

@@ -1,6 +1,7 @@
 import { align, Block, type Resource } from "../gpu/block.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { gradients } from "./reverse.ts";
+import { assertFilled } from "./shape.ts";
 import { constant, leaf, type Tensor } from "./tensor.ts";
 import { dtypeOf, type Values } from "./values.ts";
 
@@ -66,6 +67,7 @@ export function dataLeaves<D extends string>(
   data: Readonly<Record<D, Values>>,
 ): { tensors: Tensors<D>; resources: [Tensor, Resource][] } {
   const entries = Object.entries<Values>(data).map(([name, given]) => {
+    assertFilled(name, given.shape);
     const tensor = leaf(name, given.shape, { dtype: dtypeOf(given) });
     return { name, tensor, block: new Block(name, "data", given.data.byteLength, given.data) };
   });

@@ -34,14 +34,17 @@ test.each(cases.map((kase) => [kase.name, kase] as const))("%s", async (_name, k
 
 const products = cases.filter(({ name }) => name.startsWith("matmul"));
 
-test.each(products.map((kase) => [kase.name, kase] as const))("%s, with a GPU's tile", async (_name, kase) => {
-  const at = sample(kase);
-  const exact = reference(kase, at);
-  for (const primal of [true, false]) {
-    const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], "hardware");
-    expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's tile");
-  }
-});
+test.each(products.map((kase) => [kase.name, kase] as const))(
+  "%s, with a GPU's tile",
+  async (_name, kase) => {
+    const at = sample(kase);
+    const exact = reference(kase, at);
+    for (const primal of [true, false]) {
+      const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], "hardware");
+      expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's tile");
+    }
+  },
+);
 
 async function fourPrograms(kase: Case, at: Sample): Promise<Results> {
   const f = await compile(gpu(), kase, at);

@@ -43,7 +43,18 @@ const plain = every(16 * rounding);
 
 const integers = (...numbers: number[]) => values(Int32Array.from(numbers));
 
-type Unary = "exp" | "log" | "sqrt" | "sin" | "tanh" | "sigmoid" | "softplus" | "relu" | "square" | "cubic" | "neg";
+type Unary =
+  | "exp"
+  | "log"
+  | "sqrt"
+  | "sin"
+  | "tanh"
+  | "sigmoid"
+  | "softplus"
+  | "relu"
+  | "square"
+  | "cubic"
+  | "neg";
 
 /** A function of one tensor, under each kind of cotangent: one that α moves, a literal, and one that w moves. */
 function unary(name: Unary, range: readonly [number, number], budget = plain): Case[] {
@@ -82,16 +93,34 @@ type Binary = "add" | "sub" | "mul" | "div";
 const meetings: readonly (readonly [x: Shape, y: Shape])[] = [
   [[], []],
   [[1], [1]],
-  [[9, 11], [9, 11]],
+  [
+    [9, 11],
+    [9, 11],
+  ],
   [[9, 11], []],
   [[], [9, 11]],
   [[9, 11], [11]],
   [[11], [9, 11]],
-  [[9, 11], [9, 1]],
-  [[9, 1], [1, 11]],
-  [[3, 4, 7], [3, 1, 7]],
-  [[1, 4, 1], [3, 1, 7]],
-  [[2, 3, 4, 5], [3, 1, 5]],
+  [
+    [9, 11],
+    [9, 1],
+  ],
+  [
+    [9, 1],
+    [1, 11],
+  ],
+  [
+    [3, 4, 7],
+    [3, 1, 7],
+  ],
+  [
+    [1, 4, 1],
+    [3, 1, 7],
+  ],
+  [
+    [2, 3, 4, 5],
+    [3, 1, 5],
+  ],
 ];
 
 /** x of w and y of α meet. The square makes the cotangent move with both. */
@@ -171,7 +200,8 @@ const binaryCases: Case[] = [
     lanes: 3,
     range: { x: [0.5, 2], y: [0.5, 2] },
     budget: plain,
-    loss: (o, { x, y }) => o.sum(o.mul(o.div(1.5, o.add(x, 1)), o.mul(0.75, o.div(o.sub(2, o.mul(y, 3)), 8)))),
+    loss: (o, { x, y }) =>
+      o.sum(o.mul(o.div(1.5, o.add(x, 1)), o.mul(0.75, o.div(o.sub(2, o.mul(y, 3)), 8)))),
   },
   {
     name: "scale, folded and not",
@@ -193,13 +223,42 @@ const binaryCases: Case[] = [
 ];
 
 const reductionCases: Case[] = [
-  structural("sum over axis 0", [[5, 3, 7], [3, 7]], (o, x) => o.sum(x, 0)),
-  structural("sum over axis 1, 3 lanes", [[5, 3, 7], [5, 7]], (o, x) => o.sum(x, 1), { lanes: 3 }),
-  structural("sum over axis -1", [[5, 3, 7], [5, 3]], (o, x) => o.sum(x, -1)),
+  structural(
+    "sum over axis 0",
+    [
+      [5, 3, 7],
+      [3, 7],
+    ],
+    (o, x) => o.sum(x, 0),
+  ),
+  structural(
+    "sum over axis 1, 3 lanes",
+    [
+      [5, 3, 7],
+      [5, 7],
+    ],
+    (o, x) => o.sum(x, 1),
+    { lanes: 3 },
+  ),
+  structural(
+    "sum over axis -1",
+    [
+      [5, 3, 7],
+      [5, 3],
+    ],
+    (o, x) => o.sum(x, -1),
+  ),
   structural("sum over axes 0 and 2", [[5, 3, 7], [3]], (o, x) => o.sum(x, [0, 2])),
   structural("sum over axes 1 and 2", [[5, 3, 7], [5]], (o, x) => o.sum(x, [2, 1])),
   structural("sum over all axes", [[5, 3, 7], []], (o, x) => o.sum(x)),
-  structural("sum over an axis of length 1", [[5, 1, 7], [5, 7]], (o, x) => o.sum(x, 1)),
+  structural(
+    "sum over an axis of length 1",
+    [
+      [5, 1, 7],
+      [5, 7],
+    ],
+    (o, x) => o.sum(x, 1),
+  ),
   structural("sum of rows as trees, 3 lanes", [[3, 201], [3]], (o, x) => o.sum(x, 1), { lanes: 3 }),
   structural("sum of columns as trees", [[201, 3], [3]], (o, x) => o.sum(x, 0)),
   structural("many short sums", [[1030, 2], [1030]], (o, x) => o.sum(x, 1)),
@@ -219,11 +278,32 @@ const reductionCases: Case[] = [
     budget: plain,
     loss: (o, { x, y }) => o.sum(o.square(o.mul(x, y))),
   },
-  structural("broadcast along a trailing axis", [[9, 1], [9, 11]], (o, x) => o.broadcastTo(x, [9, 11])),
+  structural(
+    "broadcast along a trailing axis",
+    [
+      [9, 1],
+      [9, 11],
+    ],
+    (o, x) => o.broadcastTo(x, [9, 11]),
+  ),
   structural("broadcast along a leading axis", [[11], [9, 11]], (o, x) => o.broadcastTo(x, [9, 11])),
   structural("broadcast of a scalar", [[], [9, 11]], (o, x) => o.broadcastTo(x, [9, 11]), { lanes: 3 }),
-  structural("broadcast along outer axes", [[1, 3, 1], [2, 3, 4]], (o, x) => o.broadcastTo(x, [2, 3, 4])),
-  structural("broadcast to the same shape", [[2, 3], [2, 3]], (o, x) => o.broadcastTo(x, [2, 3])),
+  structural(
+    "broadcast along outer axes",
+    [
+      [1, 3, 1],
+      [2, 3, 4],
+    ],
+    (o, x) => o.broadcastTo(x, [2, 3, 4]),
+  ),
+  structural(
+    "broadcast to the same shape",
+    [
+      [2, 3],
+      [2, 3],
+    ],
+    (o, x) => o.broadcastTo(x, [2, 3]),
+  ),
   {
     name: "squared norm of one tensor",
     parameters: { x: [7, 11] },
@@ -250,33 +330,150 @@ const reductionCases: Case[] = [
 ];
 
 const copyCases: Case[] = [
-  structural("reshape", [[6, 4], [3, 8]], (o, x) => o.reshape(x, [3, -1])),
-  structural("reshape of a computed tensor", [[6, 4], [2, 2, 6]], (o, x) => o.reshape(o.cubic(x), [2, -1, 6])),
-  structural("slice of axis 0", [[5, 4], [2, 4]], (o, x) => o.slice(x, 1, 3)),
-  structural("slice of axis 1 from its start", [[5, 4], [5, 2]], (o, x) => o.slice(x, 0, 2, 1)),
-  structural("slice of axis 1 to its end, 3 lanes", [[5, 4], [5, 3]], (o, x) => o.slice(x, 1, 4, 1), { lanes: 3 }),
-  structural("slice of the middle axis", [[3, 9, 5], [3, 4, 5]], (o, x) => o.slice(x, 2, 6, 1)),
-  structural("slice of axis -1", [[3, 4, 9], [3, 4, 1]], (o, x) => o.slice(x, 7, 8, -1)),
-  structural("slice of all of axis 1", [[5, 4], [5, 4]], (o, x) => o.slice(x, 0, 4, 1)),
-  structural("slice of a computed tensor", [[5, 4], [3, 4]], (o, x) => o.slice(o.cubic(x), 2, 5)),
-  structural("transpose", [[5, 17], [17, 5]], (o, x) => o.transpose(x), { lanes: 3 }),
-  structural("transpose of 3 axes", [[3, 4, 7], [7, 4, 3]], (o, x) => o.transpose(x)),
-  structural("transpose, axes 2 0 1", [[3, 4, 7], [7, 3, 4]], (o, x) => o.transpose(x, [2, 0, 1])),
-  structural("transpose, axes 1 0 2", [[3, 4, 7], [4, 3, 7]], (o, x) => o.transpose(x, [1, 0, -1])),
+  structural(
+    "reshape",
+    [
+      [6, 4],
+      [3, 8],
+    ],
+    (o, x) => o.reshape(x, [3, -1]),
+  ),
+  structural(
+    "reshape of a computed tensor",
+    [
+      [6, 4],
+      [2, 2, 6],
+    ],
+    (o, x) => o.reshape(o.cubic(x), [2, -1, 6]),
+  ),
+  structural(
+    "slice of axis 0",
+    [
+      [5, 4],
+      [2, 4],
+    ],
+    (o, x) => o.slice(x, 1, 3),
+  ),
+  structural(
+    "slice of axis 1 from its start",
+    [
+      [5, 4],
+      [5, 2],
+    ],
+    (o, x) => o.slice(x, 0, 2, 1),
+  ),
+  structural(
+    "slice of axis 1 to its end, 3 lanes",
+    [
+      [5, 4],
+      [5, 3],
+    ],
+    (o, x) => o.slice(x, 1, 4, 1),
+    { lanes: 3 },
+  ),
+  structural(
+    "slice of the middle axis",
+    [
+      [3, 9, 5],
+      [3, 4, 5],
+    ],
+    (o, x) => o.slice(x, 2, 6, 1),
+  ),
+  structural(
+    "slice of axis -1",
+    [
+      [3, 4, 9],
+      [3, 4, 1],
+    ],
+    (o, x) => o.slice(x, 7, 8, -1),
+  ),
+  structural(
+    "slice of all of axis 1",
+    [
+      [5, 4],
+      [5, 4],
+    ],
+    (o, x) => o.slice(x, 0, 4, 1),
+  ),
+  structural(
+    "slice of a computed tensor",
+    [
+      [5, 4],
+      [3, 4],
+    ],
+    (o, x) => o.slice(o.cubic(x), 2, 5),
+  ),
+  structural(
+    "transpose",
+    [
+      [5, 17],
+      [17, 5],
+    ],
+    (o, x) => o.transpose(x),
+    { lanes: 3 },
+  ),
+  structural(
+    "transpose of 3 axes",
+    [
+      [3, 4, 7],
+      [7, 4, 3],
+    ],
+    (o, x) => o.transpose(x),
+  ),
+  structural(
+    "transpose, axes 2 0 1",
+    [
+      [3, 4, 7],
+      [7, 3, 4],
+    ],
+    (o, x) => o.transpose(x, [2, 0, 1]),
+  ),
+  structural(
+    "transpose, axes 1 0 2",
+    [
+      [3, 4, 7],
+      [4, 3, 7],
+    ],
+    (o, x) => o.transpose(x, [1, 0, -1]),
+  ),
   structural("transpose of a vector", [[67], [67]], (o, x) => o.transpose(x)),
-  structural("gather of rows", [[5, 3], [7, 3]], (o, x, { index }) => o.gather(x, index), {
-    data: { index: integers(0, 4, 4, 2, 0, 0, 1) },
-    lanes: 3,
-  }),
+  structural(
+    "gather of rows",
+    [
+      [5, 3],
+      [7, 3],
+    ],
+    (o, x, { index }) => o.gather(x, index),
+    {
+      data: { index: integers(0, 4, 4, 2, 0, 0, 1) },
+      lanes: 3,
+    },
+  ),
   structural("gather of elements", [[5], [4]], (o, x, { index }) => o.gather(x, index), {
     data: { index: integers(3, 3, 3, 0) },
   }),
-  structural("gather of planes", [[3, 4, 5], [2, 4, 5]], (o, x, { index }) => o.gather(x, index), {
-    data: { index: integers(2, 2) },
-  }),
-  structural("gather of a computed tensor", [[9, 9], [3, 9]], (o, x, { index }) => o.gather(o.cubic(x), index), {
-    data: { index: integers(8, 0, 8) },
-  }),
+  structural(
+    "gather of planes",
+    [
+      [3, 4, 5],
+      [2, 4, 5],
+    ],
+    (o, x, { index }) => o.gather(x, index),
+    {
+      data: { index: integers(2, 2) },
+    },
+  ),
+  structural(
+    "gather of a computed tensor",
+    [
+      [9, 9],
+      [3, 9],
+    ],
+    (o, x, { index }) => o.gather(o.cubic(x), index),
+    {
+      data: { index: integers(8, 0, 8) },
+    },
+  ),
 ];
 
 function labels(rows: number, classes: number): Values {
@@ -284,7 +481,15 @@ function labels(rows: number, classes: number): Values {
 }
 
 const crossEntropyCases: Case[] = [
-  ...([[1, 1], [5, 1], [7, 2], [3, 10], [70, 37]] as const).flatMap(([rows, classes]): Case[] => [
+  ...(
+    [
+      [1, 1],
+      [5, 1],
+      [7, 2],
+      [3, 10],
+      [70, 37],
+    ] as const
+  ).flatMap(([rows, classes]): Case[] => [
     {
       name: `cross-entropy of ${rows}×${classes}, weighted by α`,
       parameters: { x: [rows, classes] },
@@ -347,7 +552,13 @@ const transpositions = [false, true].flatMap((transposeA) =>
 );
 
 /** m×k times k×n: with a bias under a cotangent that moves, or without under one that does not. */
-function product(m: number, k: number, n: number, transposed: (typeof transpositions)[number], biased: boolean): Case {
+function product(
+  m: number,
+  k: number,
+  n: number,
+  transposed: (typeof transpositions)[number],
+  biased: boolean,
+): Case {
   const { transposeA, transposeB } = transposed;
   const name = `matmul ${m}×${k}${transposeA ? "ᵀ" : ""} · ${k}×${n}${transposeB ? "ᵀ" : ""}`;
   const x = stored(m, k, transposeA);
@@ -420,6 +631,94 @@ const denseCases: Case[] = [
   },
 ];
 
+/** How tensors are put together: whole and in part, several times, not at all. */
+const assemblyCases: Case[] = [
+  {
+    name: "a parameter that the loss does not use",
+    parameters: { x: [5], y: [3] },
+    hyper: { c: [4], z: [2] },
+    lanes: 3,
+    budget: plain,
+    loss: (o, { x, c }) => o.add(o.sum(o.square(x)), o.sum(o.cubic(c))),
+  },
+  {
+    name: "hyperparameters that the loss does not use",
+    parameters: { x: [67] },
+    hyper: { c: [4] },
+    budget: plain,
+    loss: (o, { x }) => o.sum(o.cubic(x)),
+  },
+  {
+    name: "gradients that are leaves themselves",
+    parameters: { x: [67] },
+    hyper: { c: [67] },
+    lanes: 3,
+    budget: plain,
+    loss: (o, { x, c }) => o.sum(o.mul(x, c)),
+  },
+  {
+    name: "a linear loss, whose products with H are zero",
+    parameters: { x: [67] },
+    hyper: { c: [3] },
+    data: { r: [67] },
+    budget: plain,
+    loss: (o, { x, c, r }) => o.sub(o.sum(o.mul(r, x)), o.sum(c)),
+  },
+  {
+    name: "a loss that is a leaf",
+    parameters: { x: [] },
+    hyper: { c: [] },
+    lanes: 3,
+    budget: plain,
+    loss: (_o, { x }) => x,
+  },
+  {
+    name: "slices that overlap",
+    parameters: { x: [10, 3] },
+    hyper: { c: [4, 3] },
+    lanes: 3,
+    budget: plain,
+    loss: (o, { x, c }) =>
+      o.sum(
+        o.mul(
+          o.mul(c, o.slice(x, 0, 4)),
+          o.add(o.cubic(o.slice(x, 2, 6)), o.mul(o.slice(x, 5, 9), o.slice(x, 2, 6))),
+        ),
+      ),
+  },
+  {
+    name: "a tensor as a whole, in part, and reshaped",
+    parameters: { x: [6, 4], y: [24] },
+    hyper: { c: [2, 12] },
+    budget: plain,
+    loss: (o, { x, y, c }) =>
+      o.add(
+        o.add(o.sum(o.cubic(x)), o.sum(o.mul(c, o.mul(o.reshape(x, [2, 12]), o.reshape(y, [2, 12]))))),
+        o.mul(o.sum(o.slice(x, 1, 2)), o.sum(o.square(o.slice(o.reshape(x, [-1]), 3, 11)))),
+      ),
+  },
+  {
+    name: "parts of a computed tensor",
+    parameters: { x: [8, 4] },
+    hyper: { c: [8, 4] },
+    budget: plain,
+    loss: (o, { x, c }) => {
+      const h = o.mul(o.sin(x), c);
+      return o.add(o.sum(o.mul(o.slice(h, 0, 3), o.slice(h, 4, 7))), o.sum(o.square(o.slice(h, 6, 8))));
+    },
+  },
+  {
+    name: "seven uses of one tensor",
+    parameters: { x: [67] },
+    hyper: { c: [67] },
+    budget: plain,
+    loss: (o, { x, c }) =>
+      [o.sin(x), o.square(x), o.cubic(x), o.mul(x, c), o.neg(x), o.exp(x), o.div(c, o.exp(x))]
+        .map((term) => o.sum(term))
+        .reduce((p, q) => o.add(p, q)),
+  },
+];
+
 /** One table for correctness; what each operation must achieve stands beside it. */
 export const cases: readonly Case[] = [
   ...elementwiseCases,
@@ -429,4 +728,5 @@ export const cases: readonly Case[] = [
   ...crossEntropyCases,
   ...matmulCases,
   ...denseCases,
+  ...assemblyCases,
 ];

@@ -17,8 +17,8 @@ export function composite(seed: number): Case {
       for (let step = 0; step < 6; step++) {
         pool.push(pick(functions(o))(pick(meetings(o))(pick(pool), pick(pool))));
       }
-      const [p, q] = pool.slice(-2);
-      return o.add(o.sum(o.mul(p!, q!)), o.scale(1 / 16, o.squaredNorm({ x, y, z, c })));
+      const all = pool.reduce((p, q) => o.add(p, q));
+      return o.add(o.sum(o.mul(all, o.tanh(all))), o.scale(1 / 16, o.squaredNorm({ x, y, z, c })));
     },
   };
 }

@@ -50,10 +50,13 @@ function unary(x: HyperDual, ...[f, df, ddf]: ((x: number) => number)[]): HyperD
   const [v, a, b, ab] = x.parts;
   const slope = v.map((value) => df!(value));
   const first = (part?: Float64Array) => part && times(slope, part);
-  const second = a && b && times(
-    v.map((value) => ddf!(value)),
-    times(a, b),
-  );
+  const second =
+    a &&
+    b &&
+    times(
+      v.map((value) => ddf!(value)),
+      times(a, b),
+    );
   return new HyperDual(x.shape, [v.map((value) => f!(value)), first(a), first(b), plus(first(ab), second)]);
 }
 
@@ -140,7 +143,8 @@ function mul(p: HyperDual | number, q: HyperDual | number): HyperDual {
   return bilinear(broadcastTo(x, shape), broadcastTo(y, shape), shape, times);
 }
 
-const scale = (factor: number, x: HyperDual) => linear(x, x.shape, (part) => part.map((value) => factor * value));
+const scale = (factor: number, x: HyperDual) =>
+  linear(x, x.shape, (part) => part.map((value) => factor * value));
 
 const reciprocal = (x: HyperDual) =>
   unary(
@@ -189,7 +193,10 @@ function slice(x: HyperDual, start: number, stop: number, axis = 0): HyperDual {
   return take(x, shape, source);
 }
 
-function transpose(x: HyperDual, axes: readonly number[] = x.shape.map((_, axis) => axis).reverse()): HyperDual {
+function transpose(
+  x: HyperDual,
+  axes: readonly number[] = x.shape.map((_, axis) => axis).reverse(),
+): HyperDual {
   const order = axes.map((axis) => positive(axis, x.shape));
   const shape = order.map((axis) => x.shape[axis]!);
   const source = indices(`transpose ${x.shape}|${order}`, shape, (c) =>

@@ -3,13 +3,13 @@ import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
 import { Executable } from "../../src/gpu/executable.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-import type { AdapterKind } from "../../src/host/gpu.ts";
 import type { Layout } from "../../src/graph/layout.ts";
 import { type Output, Program } from "../../src/graph/program.ts";
 import type { Shape } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss } from "../../src/graph/trace.ts";
 import { type ValuesOf, values, zeros } from "../../src/graph/values.ts";
+import type { AdapterKind } from "../../src/host/gpu.ts";
 import type { Case } from "./cases.ts";
 import { graphOperations } from "./graph_operations.ts";
 import type { Along, Vector } from "./reference.ts";
@@ -70,7 +70,10 @@ export async function answer(
   const arena = new Arena("activations");
   const programs = requests.map(({ seeds, primal }) => {
     const seeded = spaces.filter(({ leaf }) => seeds === "both" || leaf === leaves[seeds]);
-    const results = [{ tensor: traced.value, lane: SCALAR }, ...spaces.map(({ gradient, lane }) => ({ tensor: gradient, lane }))];
+    const results = [
+      { tensor: traced.value, lane: SCALAR },
+      ...spaces.map(({ gradient, lane }) => ({ tensor: gradient, lane })),
+    ];
     const blocks = results.map(({ lane }) => {
       const make = () => new Block("result", "gradients", 4 * lane * lanes);
       return { primal: primal ? make() : undefined, tangent: make() };
@@ -89,7 +92,10 @@ export async function answer(
     program.place(arena);
     const sequence = new Sequence(seeds);
     program.record(sequence, {
-      primal: new Map([...spaces.map((space) => [space.leaf, { block: space.point }] as const), ...inputs.resources]),
+      primal: new Map([
+        ...spaces.map((space) => [space.leaf, { block: space.point }] as const),
+        ...inputs.resources,
+      ]),
       tangent: new Map(seeded.map((space) => [space.leaf, { block: space.direction }] as const)),
     });
     return { sequence, blocks, primal };

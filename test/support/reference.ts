@@ -22,14 +22,25 @@ export interface Reference {
 }
 
 /** Values and derivatives of a case in float64, one coordinate of the gradient at a time. */
-export function reference({ loss, parameters, hyper = {} }: Case, { lanes, point, tangent, data }: Sample): Reference {
+export function reference(
+  { loss, parameters, hyper = {} }: Case,
+  { lanes, point, tangent, data }: Sample,
+): Reference {
   const shapes = { ...parameters, ...hyper };
   const names = Object.keys(shapes);
   const zero = (): Vector =>
     Object.fromEntries(names.map((name) => [name, new Float64Array(lanes * size(shapes[name]!))]));
   const along = (): Along => ({ jvp: new Float64Array(lanes), hvp: zero() });
-  const result = { value: new Float64Array(lanes), gradient: zero(), parameters: along(), hyper: along(), both: along() };
-  const fixed = Object.entries(data).map(([name, { shape, data }]) => [name, HyperDual.of(shape, data)] as const);
+  const result = {
+    value: new Float64Array(lanes),
+    gradient: zero(),
+    parameters: along(),
+    hyper: along(),
+    both: along(),
+  };
+  const fixed = Object.entries(data).map(
+    ([name, { shape, data }]) => [name, HyperDual.of(shape, data)] as const,
+  );
 
   for (let lane = 0; lane < lanes; lane++) {
     const part = (values: Vector, name: string) => {

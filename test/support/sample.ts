@@ -1,5 +1,5 @@
 import { size } from "../../src/graph/shape.ts";
-import { values, type ValuesOf } from "../../src/graph/values.ts";
+import { type ValuesOf, values } from "../../src/graph/values.ts";
 import { Random } from "../../src/random.ts";
 import type { Case } from "./cases.ts";
 import type { Vector } from "./reference.ts";
@@ -25,7 +25,8 @@ export function sample({ name, parameters, hyper = {}, data = {}, range = {}, la
     tangent[key] = uniform(-1, 1, lanes * size(shape));
   }
   const given = Object.entries(data).map(
-    ([key, value]) => [key, "data" in value ? value : values([...uniform(0.5, 1.5, size(value))], value)] as const,
+    ([key, value]) =>
+      [key, "data" in value ? value : values([...uniform(0.5, 1.5, size(value))], value)] as const,
   );
   return { lanes, point, tangent, data: Object.fromEntries(given) };
 }

@@ -22,6 +22,7 @@ export function correct(logits: Tensor, labels: Tensor): Tensor {
   const size = dimensions(logits, labels);
   const rule: Rule = {
     name: "correct",
+    integers: 1,
     stepwise: true,
     reads: () => [true, true],
     kernel: ({ inputs: [z, label], out }) => ({
@@ -51,6 +52,7 @@ function dimensions(logits: Tensor, labels: Tensor): Logits {
 function forward(size: Logits): Rule {
   return {
     name: "cross-entropy",
+    integers: 1,
     reads: () => [true, true],
     kernel: ({ inputs: [z, label], out }) => ({
       code: crossEntropyShader(size, z!, label!, out),
@@ -67,6 +69,7 @@ function forward(size: Logits): Rule {
 function backward(size: Logits): Rule {
   return {
     name: "cross-entropy backward",
+    integers: 1,
     literals: true,
     reads: ({ primal, active }) => [true, true, primal || active[0]!],
     kernel: ({ inputs: [z, label, u], out }) => ({

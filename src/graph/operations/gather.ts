@@ -2,7 +2,7 @@ import { gather as gatherShader, type Rows, scatter as scatterShader } from "../
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError, size } from "../shape.ts";
-import type { Rule, Tensor } from "../tensor.ts";
+import type { DType, Rule, Tensor } from "../tensor.ts";
 
 /**
  * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x); others read nothing
@@ -16,16 +16,17 @@ export function gather(x: Tensor, index: Tensor): Tensor {
     );
   }
   const table: Rows = { rows, width: x.size / rows, count: index.size };
-  return apply(gatherRule(table), [x, index], [index.size, ...x.shape.slice(1)], x.dtype);
+  return apply(gatherRule(table, x.dtype), [x, index], [index.size, ...x.shape.slice(1)], x.dtype);
 }
 
-function gatherRule(table: Rows): Rule {
+function gatherRule(table: Rows, type: DType): Rule {
   return {
     name: "gather",
+    integers: 1,
     reads: ({ primal }) => [primal, true],
     kernel({ inputs: [x, index], out }) {
       const count = size(out.shape);
-      return { code: gatherShader(table, x!, index!, out), grid: linearGrid(count), flops: 0 };
+      return { code: gatherShader(table, type, x!, index!, out), grid: linearGrid(count), flops: 0 };
     },
     vjp: ([x, index], _output, cotangent) => [
       apply(scatterRule(table), [cotangent, index!], x!.shape),
@@ -37,6 +38,7 @@ function gatherRule(table: Rows): Rule {
 function scatterRule(table: Rows): Rule {
   return {
     name: "scatter",
+    integers: 1,
     reads: ({ primal }) => [primal, true],
     kernel({ inputs: [x, index], out }) {
       const count = size(out.shape);

@@ -58,10 +58,7 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
  * Short sums, and many of them, go one to an invocation; the rest one to a workgroup. On software adapters a
  * barrier costs more than thousands of additions.
  */
-export function reductionKernel(
-  reduction: Reduction,
-  { inputs: [x], out, adapter }: KernelCall,
-): KernelCode {
+export function reductionKernel(reduction: Reduction, { inputs: [x], out, adapter }: KernelCall): KernelCode {
   const { outer, reduced, inner } = reduction;
   const sums = outer * inner;
   const serial = reduced < (adapter === "hardware" ? 64 : 8192) || sums >= 1024;

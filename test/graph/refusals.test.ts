@@ -1,0 +1,113 @@
+import { describe, expect, test } from "vitest";
+import { ValidationError } from "../../src/gpu/errors.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { differentiate } from "../../src/graph/differentiate.ts";
+import { reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
+import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
+import { elementwise, exp } from "../../src/graph/operations/elementwise.ts";
+import { gather } from "../../src/graph/operations/gather.ts";
+import { add } from "../../src/graph/operations/linear_combination.ts";
+import { dense, matmul } from "../../src/graph/operations/matmul.ts";
+import { div, mul } from "../../src/graph/operations/multiply.ts";
+import { sum } from "../../src/graph/operations/reduce.ts";
+import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import { ShapeError } from "../../src/graph/shape.ts";
+import { leaf } from "../../src/graph/tensor.ts";
+import { values } from "../../src/graph/values.ts";
+import { withGpu } from "../support/gpu.ts";
+
+const gpu = withGpu((adapter) => `${refusals.length} wrong shapes and what else is refused, on ${adapter}`);
+
+const x = (...shape: number[]) => leaf("x", shape);
+const integers = (...shape: number[]) => leaf("i", shape, { dtype: "i32" });
+
+/** What is tried, and what the message must name. */
+const refusals: readonly (readonly [what: string, attempt: () => unknown, ...named: string[]])[] = [
+  ["sizes that do not broadcast", () => add(x(3, 4), x(3)), "[3×4]", "[3]"],
+  ["a product of them", () => mul(x(2, 3), x(4, 3)), "[2×3]", "[4×3]"],
+  ["a quotient of them", () => div(x(2), x(3)), "[2]", "[3]"],
+  ["matrices that do not fit", () => matmul(x(3, 4), x(5, 2)), "[3×4]", "[5×2]"],
+  [
+    "transposed matrices that do not",
+    () => matmul(x(3, 4), x(4, 2), { transposeB: true }),
+    "[3×4]",
+    "[4×2]ᵀ",
+  ],
+  ["a vector for a matrix", () => matmul(x(3), x(3, 2)), "[3]", "[3×2]"],
+  ["a bias of another length", () => dense(x(9, 4), x(5, 4), x(4)), "[9×4]", "[5×4]", "[4]"],
+  ["an axis too far", () => sum(x(3, 4), 2), "axis 2", "[3×4]"],
+  ["an axis too far back", () => sum(x(3, 4), -3), "axis -3", "[3×4]"],
+  ["half an axis", () => sum(x(3, 4), 0.5), "axis 0.5"],
+  ["a slice past the end", () => slice(x(3, 4), 1, 5, 1), "1:5", "[3×4]"],
+  ["a slice of nothing", () => slice(x(3, 4), 2, 2), "2:2", "[3×4]"],
+  ["an axis twice", () => transpose(x(3, 4), [0, 0]), "[0,0]", "[3×4]"],
+  ["too few axes", () => transpose(x(3, 4), [1]), "[1]", "[3×4]"],
+  ["a shape of another size", () => reshape(x(3, 4), [5, 2]), "[3×4]", "[5×2]"],
+  ["a shape that does not divide", () => reshape(x(3, 4), [5, -1]), "[3×4]", "[5×-1]"],
+  ["logits and labels of two lengths", () => crossEntropy(x(3, 4), integers(5)), "[3×4]", "[5]"],
+  ["labels that are no integers", () => crossEntropy(x(3, 4), x(3)), "i32", "f32"],
+  ["an index that is no integer", () => gather(x(3, 4), x(2)), "i32", "f32"],
+  ["integers in arithmetic", () => mul(x(3), integers(3)), "i32", "[3]"],
+  ["a function of integers", () => exp(integers(3)), "i32", "[3]"],
+  ["a sum of integers", () => sum(integers(3)), "i32", "[3]"],
+  ["the norm of integers", () => squaredNorm(integers(3)), "i32", "[3]"],
+  ["numbers that do not fill a shape", () => values([1, 2, 3], [2, 2]), "3", "[2×2]"],
+];
+
+test.each(refusals)("%s", (_what, attempt, ...named) => {
+  const error = thrown(attempt);
+  expect(error).toBeInstanceOf(ShapeError);
+  for (const part of named) expect(error.message).toContain(part);
+});
+
+function thrown(attempt: () => unknown): Error {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+const one = { parameters: { w: values([1, 2, 3]) } };
+
+describe("differentiate", () => {
+  test("refuses a loss that is no scalar", async () => {
+    const built = differentiate(gpu(), { ...one, loss: ({ w }) => mul(w, w) });
+    await expect(built).rejects.toThrow(ShapeError);
+    await expect(built).rejects.toThrow(/\[3\].*sum/);
+  });
+
+  test("refuses an empty tensor", async () => {
+    const built = differentiate(gpu(), {
+      parameters: { w: values([1]), none: values([], [0, 3]) },
+      loss: (parameters) => squaredNorm(parameters),
+    });
+    await expect(built).rejects.toThrow(ShapeError);
+    await expect(built).rejects.toThrow(/"none".*\[0×3\]/);
+  });
+
+  test("refuses values of another size, naming them", async () => {
+    const f = await differentiate(gpu(), { ...one, loss: ({ w }) => sum(mul(w, w)) });
+    const wrong = { w: values([1, 2]) };
+    expect(() => f.set({ parameters: wrong })).toThrow(/"w" is \[2\], wanted is \[3\]/);
+    await expect(f.hvp({ parameters: wrong, hyper: {} })).rejects.toThrow(ShapeError);
+    f.destroy();
+  });
+
+  test.each([
+    ["malformed", { f: "x +* 2.0", df: "1.0", ddf: "0.0" }],
+    ["with an unknown function", { f: "sinus(x)", df: "1.0", ddf: "0.0" }],
+    ["wrong in a derivative alone", { f: "x", df: "vec2f(1.0)", ddf: "0.0" }],
+  ])("refuses WGSL %s, and the device lives on", async (_what, expressions) => {
+    const device = await Gpu.open();
+    const wrong = elementwise("mine", expressions);
+    const built = differentiate(device, { ...one, loss: ({ w }) => sum(wrong(w)) });
+    await expect(built).rejects.toThrow(ValidationError);
+    await expect(built).rejects.toThrow(/mine/);
+    const f = await differentiate(device, { ...one, loss: ({ w }) => squaredNorm(w) });
+    expect([...(await f.value())]).toEqual([14]);
+    f.destroy();
+    device.close();
+  });
+});
