@@ -24,8 +24,6 @@ const browser = async (): Promise<TestProjectConfiguration> => ({
   test: {
     name: "browser",
     include: kernels,
-    // After the others: the browser alone keeps two cores busy.
-    sequence: { groupOrder: 1 },
     browser: {
       enabled: true,
       headless: true,

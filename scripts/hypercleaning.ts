@@ -73,7 +73,7 @@ const options = await parseArguments(
     ...estimatorFlags("krmd"),
     ...innerFlags({ steps: 20, lr: 1 }),
     ...momentumFlag(0),
-    ...outerStepsFlag(50),
+    ...outerStepsFlag(40),
     ...outerFlags({ outer: "adam", lr: 0.1 }),
     ...sizeFlags({ train: 1000, val: 1000, glyphTest: TEST_GLYPHS }),
     ...noiseFlag(0.5),

@@ -13,7 +13,10 @@ export interface Reduction {
 /** Invocations that share one sum in the tree form. */
 export const TREE = 128;
 
-/** One invocation for each sum, terms in order. For many short sums. */
+/** Terms that are added up before they join a sum: rounding errors grow with this and the number of blocks alone. */
+const BLOCK = 64;
+
+/** One invocation for each sum, terms in order, by blocks. */
 export function reduceSerial(reduction: Reduction, x: Operand, y: Operand): string {
   const { outer, reduced, inner } = reduction;
   return wgsl`
@@ -23,9 +26,16 @@ ${linearMain(outer * inner)}
   var sum = 0.0;
   var d_sum = 0.0;
   let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
-  for (var r = 0u; r < ${reduced}u; r++) {
-    let j = start + r * ${inner}u;
-    ${accumulate(reduction, x, y)}
+  for (var first = 0u; first < ${reduced}u; first += ${BLOCK}u) {
+    let last = min(first + ${BLOCK}u, ${reduced}u);
+    var part = 0.0;
+    var d_part = 0.0;
+    for (var r = first; r < last; r++) {
+      let j = start + r * ${inner}u;
+      ${accumulate(reduction, x, y, "part")}
+    }
+    sum += part;
+    d_sum += d_part;
   }
   ${store(y, "i")}
 }`;
@@ -48,7 +58,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
     for (var r = local; r < ${reduced}u; r += ${TREE}u) {
       let j = start + r * ${inner}u;
-      ${accumulate(reduction, x, y)}
+      ${accumulate(reduction, x, y, "sum")}
     }
   }
   partial[local] = vec2f(sum, d_sum);
@@ -65,20 +75,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }`;
 }
 
-function accumulate({ square }: Reduction, x: Operand, y: Operand): string {
+/** Adds element `j` to `sum` and its tangent to `d_sum`, or other variables so named. */
+function accumulate({ square }: Reduction, x: Operand, y: Operand, sum: string): string {
   return wgsl`
 #if ${square}
     let x = ${primal("xs", x, "j")};
 #endif
 #if ${y.primal && square}
-    sum += x * x;
+    ${sum} += x * x;
 #elif ${y.primal}
-    sum += ${primal("xs", x, "j")};
+    ${sum} += ${primal("xs", x, "j")};
 #endif
 #if ${y.tangent && square}
-    d_sum += 2.0 * x * ${tangent("xs", x, "j")};
+    d_${sum} += 2.0 * x * ${tangent("xs", x, "j")};
 #elif ${y.tangent}
-    d_sum += ${tangent("xs", x, "j")};
+    d_${sum} += ${tangent("xs", x, "j")};
 #endif`;
 }
 

@@ -101,7 +101,7 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     "a loss that is no scalar",
     spec({}, { loss: ({ w }) => w! }),
     ShapeError,
-    /a loss is a scalar; this one has 3 elements/,
+    /a loss is a scalar; this one is \[3\]/,
   ],
   [
     "an outer loss that is no scalar",

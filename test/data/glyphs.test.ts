@@ -68,12 +68,6 @@ describe("glyphs", () => {
     expect(distinctImages(glyphs({ count: 40, seed: 5, difficulty: 0.1 }))).toBe(40);
   });
 
-  it("makes 3000 images in well under 1.5 s", () => {
-    const start = performance.now();
-    glyphs({ count: 3000, seed: 6 });
-    expect(performance.now() - start).toBeLessThan(1500);
-  });
-
   it("is hard enough that wrong labels hurt and cleaning helps", () => {
     const train = glyphs({ count: 1000, seed: 1 });
     const test = glyphs({ count: 2000, seed: 2 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Case, cases } from "../support/cases.ts";
+import { type Case, cases, variedCases } from "../support/cases.ts";
 import { type Errors, errorsOf, type Results } from "../support/errors.ts";
 import { compile } from "../support/function.ts";
 import { withGpu } from "../support/gpu.ts";
@@ -32,16 +32,14 @@ test.each(cases.map((kase) => [kase.name, kase] as const))("%s", async (_name, k
   });
 });
 
-const products = cases.filter(({ name }) => name.startsWith("matmul"));
-
-test.each(products.map((kase) => [kase.name, kase] as const))(
-  "%s, with a GPU's tile",
+test.each(variedCases.map((kase) => [kase.name, kase] as const))(
+  "%s, by a GPU's kernels",
   async (_name, kase) => {
     const at = sample(kase);
     const exact = reference(kase, at);
     for (const primal of [true, false]) {
       const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], "hardware");
-      expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's tile");
+      expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's kernels");
     }
   },
 );
@@ -61,7 +59,6 @@ async function fourPrograms(kase: Case, at: Sample): Promise<Results> {
 }
 
 function expectWithin({ name, budget }: Case, errors: Errors, how: string): void {
-  console.log(`@@${JSON.stringify([name, how, errors])}`);
   for (const part of ["value", "gradient", "jvp", "hvp"] as const) {
     const share = errors[part] / budget[part];
     if (share > nearest.share) nearest = { share, name: `${part} of ${name}` };

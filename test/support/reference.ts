@@ -72,9 +72,13 @@ export function reference(
       }
     }
   }
-  for (const source of [result.parameters, result.hyper]) {
-    source.jvp.forEach((value, lane) => (result.both.jvp[lane]! += value));
-    for (const name of names) source.hvp[name]!.forEach((value, i) => (result.both.hvp[name]![i]! += value));
+  for (const { jvp, hvp } of [result.parameters, result.hyper]) {
+    accumulate(result.both.jvp, jvp);
+    for (const name of names) accumulate(result.both.hvp[name]!, hvp[name]!);
   }
   return result;
+}
+
+function accumulate(sums: Float64Array, terms: Float64Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i]! += terms[i]!;
 }
