@@ -1,10 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-
-/** Where a tensor lies in its buffer, in elements: the first one, and the step from one lane to the next (0 = shared). */
-export interface View {
-  offset: number;
-  lane: number;
-}
+import type { View } from "./operand.ts";
 
 /** Every thread keeps `rows × cols` outputs in registers and reads its factors straight from their buffers. */
 export interface RegisterTile {
