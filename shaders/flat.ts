@@ -1,6 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { at, float, input, linearMain, output, type View } from "./operand.ts";
+import { foldTree } from "./tree.ts";
 
 /** y = decay y + factor c x, elementwise over `count` elements a lane; c may depend on the inner step. */
 export function accumulate(
@@ -17,16 +18,6 @@ ${stepTable(3)}
 ${linearMain(count)}
   let y = ${decay === 0 ? "0.0" : `${float(decay)} * ys[${at(y, "i")}]`};
   ys[${at(y, "i")}] = y + ${float(factor)} * ${coefficient("scale", scale)} * xs[${at(x, "i")}];
-}`;
-}
-
-/** y = x, a lane each. */
-export function copy(count: number, x: View, y: View): string {
-  return wgsl`
-${input(0, "xs", x)}
-${output(1, "ys", y)}
-${linearMain(count)}
-  ys[${at(y, "i")}] = xs[${at(x, "i")}];
 }`;
 }
 
@@ -56,11 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var sum = 0.0;
   for (var i = local; i < ${count}u; i += ${WIDTH}u) { sum += lefts[${at(a, "i")}] * rights[${at(b, "i")}]; }
   sums[local] = sum;
-  workgroupBarrier();
-  for (var width = ${WIDTH / 2}u; width > 0u; width /= 2u) {
-    if (local < width) { sums[local] += sums[local + width]; }
-    workgroupBarrier();
-  }
+  ${foldTree("sums", WIDTH)}
   if (local == 0u) {
     let j = ${at(out, out.perStep ? "step.index" : "0u")};
     outs[j] += ${float(factor)} * ${coefficient("scale", scale)} * sums[0];

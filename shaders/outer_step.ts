@@ -1,5 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, float, input, linearMain, output, type View } from "./operand.ts";
+import { foldTree } from "./tree.ts";
 
 /** α = α - lr h; with `decay`, lr / sqrt(τ) at outer step τ = 1, 2, … (`progress[0]` counts the finished steps). */
 export function outerSgd(count: number, part: View, { lr, decay }: { lr: number; decay: boolean }): string {
@@ -83,11 +84,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   var sum = 0.0;
   for (var i = local; i < ${count}u; i += ${WIDTH}u) { sum += gradient[i] * gradient[i]; }
   sums[local] = sum;
-  workgroupBarrier();
-  for (var width = ${WIDTH / 2}u; width > 0u; width /= 2u) {
-    if (local < width) { sums[local] += sums[local + width]; }
-    workgroupBarrier();
-  }
+  ${foldTree("sums", WIDTH)}
   if (local == 0u) {
     var loss = 0.0;
     for (var l = 0u; l < ${lanes}u; l++) { loss += losses[l * ${LOSS_LANE}u]; }

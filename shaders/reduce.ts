@@ -1,5 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "./operand.ts";
+import { foldTree } from "./tree.ts";
 
 /** A tensor seen as outer × reduced × inner; the middle axis is summed away. */
 export interface Reduction {
@@ -62,11 +63,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   partial[local] = vec2f(sum, d_sum);
-  workgroupBarrier();
-  for (var width = ${TREE / 2}u; width > 0u; width /= 2u) {
-    if (local < width) { partial[local] += partial[local + width]; }
-    workgroupBarrier();
-  }
+  ${foldTree("partial", TREE)}
   if (local == 0u && i < ${reduction.outer * inner}u) {
     sum = partial[0].x;
     d_sum = partial[0].y;

@@ -1,5 +1,5 @@
-import { fill } from "../../shaders/copy.ts";
-import { accumulate, addDot, copy } from "../../shaders/flat.ts";
+import { fill, stridedCopy } from "../../shaders/copy.ts";
+import { accumulate, addDot } from "../../shaders/flat.ts";
 import { adjointStep, innerStep } from "../../shaders/inner_step.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import { align, Block, OFFSET_ALIGNMENT, type Resource, type Role } from "../gpu/block.ts";
@@ -86,8 +86,10 @@ export class Vectors {
     const to: View = { offset: 0, lane: this.lane.w };
     const from: View = start === undefined ? to : { offset: leaves.hyperLayout.offset(start), lane: 0 };
     const source = start === undefined ? this.#initial : this.hyper;
-    this.#dispatch(sequence, "copy", count, 2, copy(count, from, to), [
+    const code = stridedCopy(count, "i", "true", { primal: from }, { primal: to });
+    this.#dispatch(sequence, "copy", count, 2, code, [
       ["read", { block: source }],
+      undefined,
       ["write", { block: this.parameters }],
     ]);
     if (this.#velocity) this.#clear(sequence, this.#velocity, count, this.lane.w);
