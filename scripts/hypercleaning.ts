@@ -15,6 +15,7 @@ import {
   crossEntropy,
   type Dataset,
   differentiate,
+  type Estimator,
   firstOrder,
   flagScore,
   formatReport,
@@ -57,6 +58,7 @@ import {
   outerStepsFlag,
   seedFlag,
   sizeFlags,
+  withoutParameters,
 } from "./common/flags.ts";
 
 const TEST_GLYPHS = 2000;
@@ -93,20 +95,20 @@ const options = await parseArguments(
     check: (flags) => checkEstimator(flags) ?? checkData(flags),
   },
 );
-const { estimator, label: estimatorLabel } = estimatorOf(options);
-if (options.estimator === "first-order") {
-  note("first-order sees no weights in the validation loss: its hypergradient is zero, nothing will move");
-}
 const { train, val, test, trainIndex } = await loadExamples({ ...options, glyphTest: TEST_GLYPHS });
 const random = new Random(options.seed);
 const { labels, corrupted } = corruptLabels(train.labels, train.classes, options.noise, random.fork("noise"));
 const pixels = train.rows * train.columns;
 const model = linear(pixels, train.classes);
-const gpu = await Gpu.open();
+// σ(0) = ½ for all, as in the paper; ±1 was tried and ends at the same validation loss.
+const start = new Float32Array(options.train);
+
+export const problem = weighted(start);
+if (import.meta.main) await experiment();
 
 /** The inner problem weighs each example by σ(λ); the outer one is the loss on clean data. */
-const problem = (lambda: Float32Array) =>
-  bilevel({
+function weighted(lambda: Float32Array) {
+  return bilevel({
     parameters: model.parameters,
     hyper: { lambda: values(lambda) },
     inner: {
@@ -121,21 +123,44 @@ const problem = (lambda: Float32Array) =>
       loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
     },
   });
+}
 
-// σ(0) = ½ for all, as in the paper; ±1 was tried and ends at the same validation loss.
-const start = new Float32Array(options.train);
-const baseline = await trained(start);
-const ceiling = await trained(Float32Array.from(corrupted, (wrong) => (wrong ? -SURE : SURE)));
-const learned = await clean();
-await saveWeights();
-const cleaned = await trained(learned.lambda);
-const flags = Array.from(learned.lambda, (weight) => weight < FLAGGED);
-const { f1 } = flagScore(flags, corrupted);
-const best = bestThreshold(learned.lambda, corrupted);
-const picture = await drawLowest();
-if (options.json) printJson();
-else printTables();
-gpu.close();
+/** Cleans, and says what that was good for. */
+async function experiment(): Promise<void> {
+  const { estimator, label } = estimatorOf(options);
+  if (options.estimator === "first-order") {
+    note("first-order sees no weights in the validation loss: its hypergradient is zero, nothing will move");
+  }
+  const gpu = await Gpu.open();
+  const baseline = await trained(gpu, start);
+  const sure = Float32Array.from(corrupted, (wrong) => (wrong ? -SURE : SURE));
+  const ceiling = await trained(gpu, sure);
+  const learned = await clean(gpu, estimator);
+  await saveWeights(learned, label);
+  const results: Results = {
+    adapter: gpu.choice.description,
+    label,
+    learned,
+    scores: { baseline, ceiling, cleaned: await trained(gpu, learned.lambda) },
+    flagged: Array.from(learned.lambda, (weight) => weight < FLAGGED),
+    best: bestThreshold(learned.lambda, corrupted),
+  };
+  const picture = await drawLowest(learned.lambda);
+  if (options.json) printJson(results);
+  else printTables(results, picture);
+  gpu.close();
+}
+
+interface Results {
+  readonly adapter: string;
+  /** Of the estimator. */
+  readonly label: string;
+  readonly learned: Learned;
+  readonly scores: Readonly<Record<"baseline" | "ceiling" | "cleaned", Score>>;
+  /** Which examples are said to be wrong. */
+  readonly flagged: readonly boolean[];
+  readonly best: ReturnType<typeof bestThreshold>;
+}
 
 function inputs({ images, labels }: Dataset): Values {
   return values(images, [labels.length, pixels]);
@@ -148,16 +173,16 @@ interface Score {
 }
 
 /** The classifier that T steps with these weights give. */
-async function trained(lambda: Float32Array): Promise<Score> {
-  const { parameters, outerLoss } = await hypergradient(problem(lambda), { gpu, estimator: firstOrder() });
+async function trained(gpu: Gpu, lambda: Float32Array): Promise<Score> {
+  const { parameters, outerLoss } = await hypergradient(weighted(lambda), { gpu, estimator: firstOrder() });
   return {
-    testAccuracy: await accuracy(parameters, test),
-    validationAccuracy: await accuracy(parameters, val),
+    testAccuracy: await accuracy(gpu, parameters, test),
+    validationAccuracy: await accuracy(gpu, parameters, val),
     validationLoss: outerLoss,
   };
 }
 
-async function accuracy(parameters: typeof model.parameters, dataset: Dataset): Promise<number> {
+async function accuracy(gpu: Gpu, parameters: typeof model.parameters, dataset: Dataset): Promise<number> {
   const measure = await differentiate(gpu, {
     parameters,
     data: { x: inputs(dataset), y: values(dataset.labels) },
@@ -177,7 +202,7 @@ interface Learned {
 }
 
 /** Moves λ, until all steps are done or Ctrl-C. */
-async function clean(): Promise<Learned> {
+async function clean(gpu: Gpu, estimator: Estimator): Promise<Learned> {
   let interrupted = false;
   const forget = onInterrupt(() => {
     interrupted = true;
@@ -186,7 +211,7 @@ async function clean(): Promise<Learned> {
   const bar = progress({ total: options.outerSteps, label: "outer step" });
   const times: number[] = [];
   try {
-    const steps = optimize(problem(start), {
+    const steps = optimize(problem, {
       gpu,
       estimator,
       optimizer: outerOptimizerOf(options),
@@ -209,14 +234,14 @@ async function clean(): Promise<Learned> {
 }
 
 /** What was asked for, as it goes into the results. */
-function settings() {
-  const { data: _, json: _json, out: _out, set: _set, k: _k, gamma: _gamma, ...asked } = options;
-  return { data: train.name, ...asked, estimator: estimatorLabel, test: test.labels.length };
+function settings(label: string) {
+  const { data: _, json: _json, out: _out, set: _set, ...asked } = withoutParameters(options);
+  return { data: train.name, ...asked, estimator: label, test: test.labels.length };
 }
 
-async function saveWeights(): Promise<void> {
+async function saveWeights(learned: Learned, label: string): Promise<void> {
   const file = {
-    settings: { ...settings(), outerStepsDone: learned.steps },
+    settings: { ...settings(label), outerStepsDone: learned.steps },
     lambda: Array.from(learned.lambda, (weight) => Number(weight.toPrecision(7))),
     /** The labels trained with, which of them are wrong, and the examples' numbers in the training file. */
     label: [...labels],
@@ -227,9 +252,9 @@ async function saveWeights(): Promise<void> {
 }
 
 /** The examples of lowest weight, each beside the mean validation image of the class that its label names. */
-async function drawLowest(): Promise<string> {
+async function drawLowest(lambda: Float32Array): Promise<string> {
   const { rows, columns } = train;
-  const order = [...learned.lambda.keys()].sort((i, j) => learned.lambda[i]! - learned.lambda[j]!);
+  const order = [...lambda.keys()].sort((i, j) => lambda[i]! - lambda[j]!);
   const typical = Array.from({ length: train.classes }, (_, label) => meanImage(val, label));
   const tiles = order.slice(0, PICTURED).map((i) => ({
     images: [train.images.subarray(i * pixels, (i + 1) * pixels), typical[labels[i]!]!],
@@ -250,13 +275,14 @@ function meanImage({ images, labels }: Dataset, label: number): Float32Array {
   return image.map((value) => value / (brightest || 1));
 }
 
-function printJson(): void {
+function printJson({ adapter, label, learned, scores, flagged, best }: Results): void {
+  const { baseline, ceiling, cleaned } = scores;
   const result = {
-    ...settings(),
+    ...settings(label),
     outerStepsDone: learned.steps,
-    adapter: gpu.choice.description,
+    adapter,
     ...cleaned,
-    f1,
+    f1: flagScore(flagged, corrupted).f1,
     bestF1: best.f1,
     bestThreshold: best.threshold,
     baseline,
@@ -267,26 +293,30 @@ function printJson(): void {
   print(JSON.stringify(result));
 }
 
-function printTables(): void {
+function printTables({ adapter, label, learned, scores, flagged, best }: Results, picture: string): void {
   const row = (name: string, { testAccuracy, validationAccuracy, validationLoss }: Score) => [
     name,
     percent(testAccuracy),
     percent(validationAccuracy),
     validationLoss.toFixed(4),
   ];
-  const flagged = flags.filter(Boolean).length;
+  const { f1 } = flagScore(flagged, corrupted);
   const wrong = corrupted.filter(Boolean).length;
   const lines = [
     table(
       ["", "test accuracy", "validation accuracy", "validation loss"],
-      [row("without cleaning", baseline), row("with cleaning", cleaned), row("clean part alone", ceiling)],
+      [
+        row("without cleaning", scores.baseline),
+        row("with cleaning", scores.cleaned),
+        row("clean part alone", scores.ceiling),
+      ],
     ),
     "",
-    `${wrong} of ${options.train} labels are wrong; ${flagged} are flagged (λ < ${FLAGGED}): F1 ${f1.toFixed(3)}`,
+    `${wrong} of ${options.train} labels are wrong; ${flagged.filter(Boolean).length} are flagged (λ < ${FLAGGED}): F1 ${f1.toFixed(3)}`,
     `best threshold: λ < ${best.threshold.toFixed(2)}: F1 ${best.f1.toFixed(3)}`,
-    `${estimatorLabel}: ${learned.steps} outer steps of ${learned.milliseconds.toFixed(0)} ms (median)`,
+    `${label}: ${learned.steps} outer steps of ${learned.milliseconds.toFixed(0)} ms (median)`,
     `GPU memory: ${formatReport(learned.memory)}`,
-    `adapter: ${gpu.choice.description}`,
+    `adapter: ${adapter}`,
     "",
     `${picture}: the ${Math.min(PICTURED, options.train)} examples of lowest weight, each beside what its label stands for; red frames: wrong labels`,
     `${options.out}/hypercleaning-weights.json: every example's weight`,

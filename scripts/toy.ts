@@ -6,6 +6,7 @@ import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice, nonNegativeNumber } from "../src/host/arguments.ts";
 import {
+  type Estimator,
   Gpu,
   gradientDescent,
   type OuterOptimizer,
@@ -23,8 +24,9 @@ import {
   outerFlag,
   outerOptimizerOf,
   outerStepsFlag,
+  withoutParameters,
 } from "./common/flags.ts";
-import { firstStepRate, type ToyPoint, toyPath } from "./common/toy.ts";
+import { firstStepRate, type ToyPoint, toyPath, toyProblem } from "./common/toy.ts";
 
 const LR = 0.1;
 const FIRST_STEP = 0.6;
@@ -61,27 +63,41 @@ const options = await parseArguments(
     check: checkEstimator,
   },
 );
-const { estimator, label } = estimatorOf(options);
-const gpu = await Gpu.open();
-const points: ToyPoint[] = [];
-const bar = progress({ total: options.outerSteps, label: "outer step" });
-for await (const point of toyPath(gpu, { ...options, estimator, optimizer: await outerRule() })) {
-  points.push(point);
-  bar.update(points.length - 1, { loss: point.loss.toPrecision(4) });
-}
-bar.stop();
-if (options.json) printJson();
-else printTable();
-gpu.close();
+export const problem = toyProblem(options);
+if (import.meta.main) await experiment();
 
-async function outerRule(): Promise<OuterOptimizer> {
+/** Follows the path of α. */
+async function experiment(): Promise<void> {
+  const { estimator, label } = estimatorOf(options);
+  const gpu = await Gpu.open();
+  const optimizer = await outerRule(gpu, estimator);
+  const points: ToyPoint[] = [];
+  const bar = progress({ total: options.outerSteps, label: "outer step" });
+  for await (const point of toyPath(gpu, { ...options, estimator, optimizer })) {
+    points.push(point);
+    bar.update(points.length - 1, { loss: point.loss.toPrecision(4) });
+  }
+  bar.stop();
+  const about = { label, adapter: gpu.choice.description };
+  if (options.json) printJson(points, about);
+  else printTable(points, about);
+  gpu.close();
+}
+
+interface About {
+  /** The estimator, and what it ran on. */
+  readonly label: string;
+  readonly adapter: string;
+}
+
+async function outerRule(gpu: Gpu, estimator: Estimator): Promise<OuterOptimizer> {
   const { outer, outerLr = outer === "shaban" ? FIRST_STEP : LR } = options;
   if (outer !== "shaban") return outerOptimizerOf({ outer, outerLr });
   return gradientDescent({ lr: await firstStepRate(gpu, options, estimator, outerLr), decay: "sqrt" });
 }
 
-function printJson(): void {
-  const { json: _json, k: _k, gamma: _gamma, ...settings } = options;
+function printJson(points: readonly ToyPoint[], { label, adapter }: About): void {
+  const { json: _json, ...settings } = withoutParameters(options);
   const all = <K extends keyof ToyPoint>(key: K) => points.map((point) => point[key]);
   const paths = {
     alpha: all("alpha"),
@@ -91,10 +107,10 @@ function printJson(): void {
     cosine: all("cosine"),
     relativeError: all("relativeError"),
   };
-  print(JSON.stringify({ ...settings, estimator: label, adapter: gpu.choice.description, ...paths }));
+  print(JSON.stringify({ ...settings, estimator: label, adapter, ...paths }));
 }
 
-function printTable(): void {
+function printTable(points: readonly ToyPoint[], { label, adapter }: About): void {
   const shown = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500].filter((step) => step < options.outerSteps);
   const rows = [...shown, options.outerSteps].map((step) => {
     const { loss, cosine, relativeError, alpha } = points[step]!;
@@ -108,5 +124,5 @@ function printTable(): void {
   print(table(["outer step", "outer loss", "cosine", "relative error", "α"], rows));
   print("");
   print(`cosine and relative error: ${label} against exact reverse mode on the same inner loop`);
-  print(`adapter: ${gpu.choice.description}`);
+  print(`adapter: ${adapter}`);
 }

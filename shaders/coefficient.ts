@@ -22,8 +22,8 @@ export function coefficient(name: string, { literal, view, perStep, shift = 0 }:
   return `${name}[${view.offset}u + lane * ${view.lane}u${index}]`;
 }
 
-/** Declares the step table's current row. */
+/** Declares the step table's current row: t - 1, and what the inner optimizer has for the step. */
 export function stepTable(binding: number): string {
-  return `struct Step { index: u32 }
+  return `struct Step { index: u32, constants: vec2f }
 @group(0) @binding(${binding}) var<uniform> step: Step;`;
 }

@@ -29,13 +29,13 @@ ${linearMain(count)}
 }`;
 }
 
-/** y = value everywhere, tangent zero. */
-export function fill(value: number, count: number, y: Operand): string {
+/** y = value, a number or WGSL of `i` and `lane`; tangent zero. */
+export function fill(value: number | string, count: number, y: Operand): string {
   return wgsl`
 ${dualOutput(0, "ys", y)}
 ${linearMain(count)}
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = ${float(value)};
+  ys[${at(y.primal, "i")}] = ${typeof value === "string" ? value : float(value)};
 #endif
 #if ${y.tangent}
   d_ys[${at(y.tangent, "i")}] = 0.0;

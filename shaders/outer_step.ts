@@ -68,9 +68,9 @@ export const LOSS_LANE = 4;
 
 /**
  * Ends an outer step: writes row (finished steps mod `rows`) of the log and counts the step. The inner status is
- * the index of the first inner step that diverged, or 2^32 - 1.
+ * the index of the first inner step that diverged, or 2^32 - 1. After that stand `extra` words of another record.
  */
-export function outerLog(lanes: number, count: number, rows: number): string {
+export function outerLog(lanes: number, count: number, rows: number, extra: number): string {
   const flat: View = { offset: 0, lane: 0 };
   return wgsl`
 ${input(0, "losses", flat)}
@@ -78,6 +78,7 @@ ${input(1, "gradient", flat)}
 ${input(2, "status", flat, "u32")}
 ${output(3, "progress", flat, "u32")}
 ${output(4, "rowsOut", flat, "u32")}
+${input(5, "record", extra > 0 ? flat : undefined, "u32")}
 var<workgroup> sums: array<f32, ${WIDTH}>;
 @compute @workgroup_size(${WIDTH})
 fn main(@builtin(local_invocation_index) local: u32) {
@@ -88,10 +89,13 @@ fn main(@builtin(local_invocation_index) local: u32) {
   if (local == 0u) {
     var loss = 0.0;
     for (var l = 0u; l < ${lanes}u; l++) { loss += losses[l * ${LOSS_LANE}u]; }
-    let row = (progress[0] % ${rows}u) * ${LOG_ROW}u;
+    let row = (progress[0] % ${rows}u) * ${LOG_ROW + extra}u;
     rowsOut[row] = bitcast<u32>(loss / ${float(lanes)});
     rowsOut[row + 1u] = bitcast<u32>(sums[0]);
     rowsOut[row + 2u] = status[0];
+#if ${extra > 0}
+    for (var i = 0u; i < ${extra}u; i++) { rowsOut[row + ${LOG_ROW}u + i] = record[i]; }
+#endif
     progress[0] += 1u;
   }
 }`;

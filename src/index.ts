@@ -1,5 +1,6 @@
 /** hypergrad: hypergradients through whole training runs, on the GPU. */
 
+export { box, type Constraint, nonNegative, simplex, symmetric } from "./bilevel/constraint.ts";
 export type { Estimator } from "./bilevel/estimator.ts";
 export { hypergradient, type OptimizeOptions, type OuterStep, optimize } from "./bilevel/optimize.ts";
 export { OuterLoop } from "./bilevel/outer_loop.ts";

@@ -3,82 +3,90 @@ import { message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { choice, nonNegativeNumber, positiveInteger, probability, seed } from "../../src/host/arguments.ts";
 import {
-  adam,
-  type Estimator,
-  firstOrder,
-  gradientDescent,
-  greedy,
-  krmd,
-  type OuterOptimizer,
-  rmd,
-  t1t2,
-} from "../../src/index.ts";
+  type Chosen,
+  type EstimatorName,
+  estimatorNamed,
+  estimatorNames,
+  type ParameterName,
+  parameters,
+  parametersOf,
+} from "../../src/estimators/named.ts";
+import { choice, nonNegativeNumber, positiveInteger, probability, seed } from "../../src/host/arguments.ts";
+import { adam, gradientDescent, type OuterOptimizer } from "../../src/index.ts";
 
-const names = ["rmd", "krmd", "t1t2", "greedy", "first-order"] as const;
-export type EstimatorName = (typeof names)[number];
+const parameterNames = Object.keys(parameters) as readonly ParameterName[];
+const kinds = { count: positiveInteger, share: probability, number: nonNegativeNumber };
 
-const DEFAULT_K = 5;
-const DEFAULT_GAMMA = 0.9;
-
-/** `--estimator`, `--k`, `--gamma` */
+/** `--estimator`, and a flag for each parameter that an estimator has: `--k`, `--gamma`, … */
 export const estimatorFlags = (estimator: EstimatorName) => ({
   estimator: withDefault(
-    option("--estimator", choice(names), {
+    option("--estimator", choice(estimatorNames), {
       description: message`how the hypergradient is computed or estimated`,
     }),
     estimator,
   ),
-  k: optional(
-    option("--k", positiveInteger("K"), {
-      description: message`with krmd: go back through the last K inner steps, at most all of them [${text(String(DEFAULT_K))}, or all if fewer]`,
-    }),
-  ),
-  gamma: optional(
-    option("--gamma", probability("GAMMA"), {
-      description: message`with greedy: the weight of a term falls by this factor from each inner step to the one before, from 0 to 1 [${text(String(DEFAULT_GAMMA))}]`,
-    }),
-  ),
+  ...(Object.fromEntries(parameterNames.map((name) => [name, parameterFlag(name)])) as Record<
+    ParameterName,
+    ReturnType<typeof parameterFlag>
+  >),
 });
 
-interface EstimatorChoice {
-  readonly estimator: EstimatorName;
-  readonly k?: number | undefined;
-  readonly gamma?: number | undefined;
-  readonly innerSteps: number;
+function parameterFlag(name: ParameterName) {
+  const { metavar, about, kind, ofSteps } = parameters[name];
+  const users = takersOf(name);
+  const defaults = users.flatMap((user) => {
+    const normal = new Map(parametersOf(user)).get(name);
+    if (normal === undefined) return [];
+    return [users.length > 1 ? `${user} ${normal}` : String(normal)];
+  });
+  const fewer = ofSteps && defaults.length > 0 ? ", or all if fewer" : "";
+  const normally = defaults.length > 0 ? ` [${defaults.join(", ")}${fewer}]` : "";
+  return optional(
+    option(`--${name}`, kinds[kind](metavar), {
+      description: message`with ${text(users.join(", "))}: ${text(`${about}${normally}`)}`,
+    }),
+  );
 }
 
+/** The estimators that have this parameter. */
+function takersOf(parameter: ParameterName): EstimatorName[] {
+  return estimatorNames.filter((name) => parametersOf(name).some(([own]) => own === parameter));
+}
+
+type EstimatorChoice = { readonly estimator: EstimatorName; readonly innerSteps: number } & {
+  readonly [P in ParameterName]?: number | undefined;
+};
+
 /** What is wrong with a choice of estimator, if anything. */
-export function checkEstimator({ estimator, k, gamma, innerSteps }: EstimatorChoice): string | undefined {
-  if (k !== undefined && estimator !== "krmd") return `--k belongs to --estimator krmd, not to ${estimator}`;
-  if (gamma !== undefined && estimator !== "greedy") {
-    return `--gamma belongs to --estimator greedy, not to ${estimator}`;
-  }
-  if (k !== undefined && k > innerSteps) {
-    return `--k ${k} is more than there are inner steps: give at most ${innerSteps}, or raise --inner-steps`;
+export function checkEstimator(options: EstimatorChoice): string | undefined {
+  const { estimator, innerSteps } = options;
+  for (const name of parameterNames) {
+    const value = options[name];
+    if (value === undefined) continue;
+    const users = takersOf(name);
+    if (!users.includes(estimator)) {
+      return `--${name} belongs to --estimator ${users.join(" or ")}, not to ${estimator}`;
+    }
+    if (parameters[name].ofSteps && value > innerSteps) {
+      return `--${name} ${value} is more than there are inner steps: give at most ${innerSteps}, or raise --inner-steps`;
+    }
   }
   return undefined;
 }
 
 /** The estimator chosen, and its name with its parameters: "krmd(5)". */
-export function estimatorOf({ estimator, innerSteps, ...given }: EstimatorChoice): {
-  estimator: Estimator;
-  label: string;
-} {
-  const { k = Math.min(DEFAULT_K, innerSteps), gamma = DEFAULT_GAMMA } = given;
-  switch (estimator) {
-    case "rmd":
-      return { estimator: rmd(), label: estimator };
-    case "krmd":
-      return { estimator: krmd({ k }), label: `krmd(${k})` };
-    case "t1t2":
-      return { estimator: t1t2(), label: estimator };
-    case "greedy":
-      return { estimator: greedy({ gamma }), label: `greedy(${gamma})` };
-    case "first-order":
-      return { estimator: firstOrder(), label: estimator };
-  }
+export function estimatorOf(options: EstimatorChoice): Chosen {
+  return estimatorNamed(options.estimator, options, options.innerSteps);
+}
+
+/** Without the parameters of estimators, which the label says. */
+export function withoutParameters<T extends object>(options: T): Omit<T, ParameterName> {
+  const names: readonly string[] = parameterNames;
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !names.includes(name))) as Omit<
+    T,
+    ParameterName
+  >;
 }
 
 /** `--inner-steps`, `--inner-lr` */

@@ -1,3 +1,4 @@
+import { SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
 import { sumLanes } from "../../shaders/flat.ts";
 import { linearGrid } from "../../shaders/operand.ts";
 import { LOG_ROW, outerLog } from "../../shaders/outer_step.ts";
@@ -10,6 +11,7 @@ import { type Advice, formatBytes, type MemoryReport } from "../gpu/memory.ts";
 import { size } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
 import type { Estimator } from "./estimator.ts";
+import { type LinearSolve, solveOf } from "./linear_solve.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import { type Problem, ProblemError } from "./problem.ts";
 import { Unroll } from "./unroll.ts";
@@ -30,6 +32,8 @@ export interface LogEntry {
   readonly outerLoss: number;
   /** ‖h‖ */
   readonly hypergradientNorm: number;
+  /** How the linear solve of each lane ended, with an estimator that has one. */
+  readonly solves?: readonly LinearSolve[];
 }
 
 /** A problem and an estimator made ready to run: planned, allocated, compiled. */
@@ -57,7 +61,8 @@ export class OuterLoop<W extends string, H extends string> {
     const count = leaves.hyperLayout.size;
     const gradient = lanes === 1 ? unroll.vectors.hypergradient : new Block("mean h", "gradients", 4 * count);
     const progress = new Block("progress", "bookkeeping", 4);
-    const log = new Block("log", "bookkeeping", 4 * LOG_ROW * every);
+    const extra = unroll.solve === undefined ? 0 : SOLVE_ROW * lanes;
+    const log = new Block("log", "bookkeeping", 4 * (LOG_ROW + extra) * every);
     if (lanes > 1) {
       unroll.main.add({
         label: "mean over lanes",
@@ -70,18 +75,21 @@ export class OuterLoop<W extends string, H extends string> {
     }
     const update = new Sequence("update");
     for (const [name, chosen] of byGroup(leaves.hyperLayout.names, optimizer)) {
-      const range = [size(leaves.hyperLayout.shape(name)), leaves.hyperLayout.offset(name)] as const;
-      update.add(chosen.record({ hyper: unroll.vectors.hyper, gradient, progress }, ...range));
+      const { hyper } = unroll.vectors;
+      const [shape, offset] = [leaves.hyperLayout.shape(name), leaves.hyperLayout.offset(name)];
+      update.add(chosen.record({ hyper, gradient, progress }, size(shape), offset));
+      for (const kernel of problem.constraints[name]?.record(hyper, shape, offset) ?? []) update.add(kernel);
     }
     update.add({
       label: "log",
-      code: outerLog(lanes, count, every),
+      code: outerLog(lanes, count, every, extra),
       bindings: bindings(
         ["read", { block: unroll.outerLoss }],
         ["read", { block: gradient }],
         ["read", { block: unroll.vectors.status }],
         ["write", { block: progress }],
         ["write", { block: log }],
+        unroll.solve && ["read", { block: unroll.solve }],
       ),
       grid: [1, 1, 1],
       flops: 2 * count,
@@ -140,8 +148,10 @@ export class OuterLoop<W extends string, H extends string> {
   #entries(words: ArrayBuffer, first: number, last: number): LogEntry[] {
     const floats = new Float32Array(words);
     const status = new Uint32Array(words);
+    const lanes = this.#unroll.solve === undefined ? 0 : this.#problem.lanes;
+    const rowWords = LOG_ROW + SOLVE_ROW * lanes;
     return Array.from({ length: last - first }, (_, index) => {
-      const row = ((first + index) % this.#every) * LOG_ROW;
+      const row = ((first + index) % this.#every) * rowWords;
       const outerStep = first + index + 1;
       const [outerLoss, squared, inner] = [floats[row]!, floats[row + 1]!, status[row + 2]!];
       if (inner !== SOUND) {
@@ -155,7 +165,11 @@ export class OuterLoop<W extends string, H extends string> {
         const what = Number.isFinite(outerLoss) ? "the hypergradient" : "the outer loss";
         throw new DivergenceError(`${what} is not finite at outer step ${outerStep}`, outerStep);
       }
-      return { outerLoss, hypergradientNorm: Math.sqrt(squared) };
+      const solves = Array.from({ length: lanes }, (_, lane) => {
+        const at = row + LOG_ROW + SOLVE_ROW * lane;
+        return solveOf(status.subarray(at), floats.subarray(at));
+      });
+      return { outerLoss, hypergradientNorm: Math.sqrt(squared), ...(lanes > 0 && { solves }) };
     });
   }
 

@@ -1,17 +1,15 @@
-import { HypergradError } from "../gpu/errors.ts";
 import { gather } from "../graph/operations/gather.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss, type Tensors, type TracedLoss } from "../graph/trace.ts";
 import type { Values } from "../graph/values.ts";
 import { Batches } from "./batches.ts";
+import { type Constraint, checkConstraints, type Stated } from "./constraint.ts";
+import type { InnerOptimizer } from "./inner_optimizer.ts";
+import { ProblemError } from "./problem_error.ts";
 import type { Rate } from "./rate.ts";
-import type { Sgd } from "./sgd.ts";
 
-/** A problem that cannot be meant as it is stated. */
-export class ProblemError extends HypergradError {
-  override name = "ProblemError";
-}
+export { ProblemError };
 
 /** The examples that a loss sees. */
 export interface Batch {
@@ -45,9 +43,11 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   readonly inner: Level<W, H, D> & {
     /** T, the horizon. */
     readonly steps: number;
-    readonly optimizer: Sgd<NoInfer<H>>;
+    readonly optimizer: InnerOptimizer<NoInfer<H>>;
   };
   readonly outer: Level<W, H, E>;
+  /** Where groups of α have to stay; each outer step ends with a projection. Several on one group stand in a list. */
+  readonly constraints?: Readonly<Partial<Record<NoInfer<H>, Stated>>>;
   /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
   readonly start?: H;
   /** Independent inner problems side by side, each from the same w_0; the hypergradient is their mean. */
@@ -70,9 +70,12 @@ export interface Problem<W extends string = string, H extends string = string> {
   readonly hyper: Named<H>;
   readonly lanes: number;
   readonly steps: number;
+  readonly optimizer: InnerOptimizer;
   readonly lr: Rate;
-  readonly momentum: Rate;
+  /** Where the optimizer has one. */
+  readonly momentum: Rate | undefined;
   readonly start: H | undefined;
+  readonly constraints: Readonly<Partial<Record<H, Constraint>>>;
   readonly inner: TracedLevel;
   readonly outer: TracedLevel;
 }
@@ -122,12 +125,16 @@ export function bilevel<
     }
     return { group: given, offset: leaves.hyperLayout.offset(given), perStep: size(shape) !== 1 };
   };
+  const constraints = checkConstraints(hyper, spec.constraints);
   const lr = rate("lr", optimizer.lr);
-  const momentum = rate("momentum", optimizer.momentum);
+  const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
   const inner = traceLevel(leaves, spec.inner, steps, seed);
   const outer = traceLevel(leaves, spec.outer, 1, seed + 1);
-  assertReached(leaves, [inner, outer], [lr, momentum], start);
-  return { leaves, parameters, hyper, lanes, steps, lr, momentum, start, inner, outer };
+  assertReached(leaves, [inner, outer], momentum ? [lr, momentum] : [lr], start);
+  return {
+    ...{ leaves, parameters, hyper, lanes, steps, optimizer, lr, momentum, start, constraints },
+    ...{ inner, outer },
+  };
 }
 
 function assertFilled(given: Readonly<Record<string, Values>> = {}): void {

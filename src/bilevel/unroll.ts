@@ -1,13 +1,17 @@
+import type { View } from "../../shaders/operand.ts";
 import { LOSS_LANE } from "../../shaders/outer_step.ts";
 import { Arena } from "../gpu/arena.ts";
 import { Block, type Resource } from "../gpu/block.ts";
-import { Sequence } from "../gpu/dispatch.ts";
+import { bindings, Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type LeafBindings, Program, type ProgramOptions } from "../graph/program.ts";
 import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { Tangents } from "./inner_optimizer.ts";
+import { Columns } from "./columns.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
-import { Vectors } from "./vectors.ts";
+import { ProblemError } from "./problem_error.ts";
+import { Vectors, type Weights } from "./vectors.ts";
 
 /** What a Hessian product is asked for: the half in w, H_ww r, the half in α, H_αw r, or both. */
 export interface ProductHalves {
@@ -15,7 +19,7 @@ export interface ProductHalves {
   readonly hyper: boolean;
 }
 
-type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter">;
+type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter"> & { readonly lanes?: number };
 
 /**
  * The inner loop of a problem and the moves over it that estimators are written in. Every move appends kernels to
@@ -39,6 +43,7 @@ export class Unroll {
   readonly #programs = new Map<string, Program>();
   readonly #prelude: Program;
   readonly #gradient: Program;
+  #solve: Block | undefined;
 
   constructor(problem: Problem, gpu: Gpu, slots: number) {
     this.#problem = problem;
@@ -48,6 +53,7 @@ export class Unroll {
     this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
     this.outerLoss = new Block("E", "bookkeeping", 4 * LOSS_LANE * problem.lanes);
     this.vectors.begin(this.begin);
+    this.vectors.beginLoop(this.main);
     this.#prelude = this.#program("once an outer step", () => ({ outputs: [], keep: this.#invariants() }));
     this.#prelude.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
     this.#gradient = this.#program("inner gradient", () => ({
@@ -68,7 +74,8 @@ export class Unroll {
 
   /** Is η or μ a hyperparameter? */
   get learnsOptimizer(): boolean {
-    return this.vectors.storedVelocity !== undefined;
+    const { lr, momentum } = this.#problem;
+    return [lr, momentum].some((rate) => rate !== undefined && "group" in rate);
   }
 
   /** Settles where everything is in memory; called once, when all is recorded. */
@@ -82,10 +89,13 @@ export class Unroll {
     return [...this.#programs.values()].map((program) => program.explain()).join("\n");
   }
 
-  /** Inner step t = 1 … T from w_{t-1} to w_t. With `store`, the state before it goes to the ring. */
-  innerStep(t: number, { store }: { store: boolean }): void {
+  /**
+   * Inner step t = 1 … T from w_{t-1} to w_t. With `store`, w_{t-1} goes to the ring; with `state` (as `store` if
+   * not said) what the optimizer's adjoint needs of the step.
+   */
+  innerStep(t: number, { store, state = store }: { store: boolean; state?: boolean }): void {
     this.#gradient.record(this.main, this.#leaves(t, this.vectors.parameters));
-    this.vectors.innerStep(this.main, t, { store });
+    this.vectors.optimizer.step(this.main, t, { parameters: store, state });
   }
 
   /** All T inner steps; the last `slots` states before a step are stored. */
@@ -134,23 +144,25 @@ export class Unroll {
     this.vectors.clearHypergradient(this.main);
   }
 
-  /** p += H_ww r of the product at t + 1, then r ← μ_{t+1} r - η_t p; at t = T just r ← -η_T p. */
+  /**
+   * From the product at t + 1, H_ww r, to r = dE/dg_t of the next one: p ← dE/dw_t, and the adjoint of step t. At
+   * t = T no product went before.
+   */
   pullBack(t: number): void {
-    const first = t === this.steps;
-    this.vectors.adjointStep(this.main, t, { accumulate: !first, momentum: !first, next: true });
+    this.vectors.optimizer.pullBack(this.main, t, { after: t < this.steps, before: true });
   }
 
-  /** p += H_ww r after the last product: the adjoint of w_0 when all T steps were pulled back. It goes to h. */
+  /** p ← dE/dw_0 after the last product, when all T steps were pulled back. It goes to h. */
   pullBackToStart(): void {
-    this.vectors.adjointStep(this.main, 1, { accumulate: true, momentum: false, next: false });
+    this.vectors.optimizer.pullBack(this.main, 0, { after: true, before: false });
     this.vectors.addStart(this.main);
   }
 
   /** (H_ww r, H_αw r) at the stored w_{t-1}. */
   product(t: number, { parameters, hyper }: ProductHalves): void {
-    const name = `product${parameters ? " w" : ""}${hyper ? " α" : ""}`;
-    const program = this.#program(name, () => ({
-      ...this.#product({ parameters, hyper }),
+    const halves = { parameters, hyper };
+    const program = this.#program(`product ${nameOf(halves)}`, () => ({
+      ...this.#product(halves),
       after: [this.#prelude],
     }));
     const { storedParameters, direction } = this.vectors;
@@ -158,41 +170,149 @@ export class Unroll {
   }
 
   /**
-   * H_αw g at w_{t-1}, right after `innerStep(t)` and `outerGradient()`: what the inner gradient left in memory is
-   * not computed again.
+   * H_αw x at w_{t-1}, right after `innerStep(t)` and `outerGradient()`: what the inner gradient left in memory is
+   * not computed again. `greedyWeights` times x is dE(w_t)/dg_t.
    */
   mixedAlongOuterGradient(t: number): void {
-    const { storedParameters, parameters, adjoint } = this.vectors;
+    const { storedParameters, parameters, optimizer } = this.vectors;
+    optimizer.pullOnce(this.main, t);
     const at = this.needsStoredState ? storedParameters.slot(t - 1) : { block: parameters };
-    this.#mixedProduct().record(this.main, this.#leaves(t, at, adjoint));
+    this.#frozen({ parameters: false, hyper: true }).record(this.main, this.#leaves(t, at, optimizer.once.vector));
+  }
+
+  /** With the product of `mixedAlongOuterGradient`, what E(w_t) owes α through step t alone. */
+  get greedyWeights(): Weights {
+    return this.vectors.optimizer.once.weights;
   }
 
   /** Does `mixedAlongOuterGradient` read w_{t-1} itself, beside the activations that it left? */
   get needsStoredState(): boolean {
-    return this.hasMixed && this.#mixedProduct().reads(this.#problem.leaves.parameters);
+    return (
+      this.hasMixed && this.#frozen({ parameters: false, hyper: true }).reads(this.#problem.leaves.parameters)
+    );
   }
 
-  /** h ← decay h + H_αw r; with `rate`, -η_t H_αw r. */
-  addMixed(t: number, { decay = 1, rate = false }: { decay?: number; rate?: boolean } = {}): void {
+  /** h ← decay h + weight H_αw r. */
+  addMixed(t: number, weights: Weights = {}): void {
     const { mixed } = this.vectors;
-    if (this.hasMixed || decay !== 1) this.vectors.addToHypergradient(this.main, t, mixed, { decay, rate });
+    if (this.hasMixed || (weights.decay ?? 1) !== 1)
+      this.vectors.addToHypergradient(this.main, t, mixed, weights);
+  }
+
+  /** Another vector like w, for an estimator's own use. */
+  vector(label: string): Block {
+    return this.vectors.vector(label);
+  }
+
+  /** y ← decay y + weight x, for vectors like w. */
+  add(y: Block, x: Block, weights: Weights): void {
+    this.vectors.add(this.main, this.steps, y, x, weights);
+  }
+
+  /** Lanes, the elements of a vector like w, and where they stand. */
+  get lanes(): number {
+    return this.#problem.lanes;
+  }
+
+  get flat(): { readonly count: number; readonly view: View } {
+    return {
+      count: this.#problem.leaves.parameterLayout.size,
+      view: { offset: 0, lane: this.vectors.lane.w },
+    };
+  }
+
+  /** A kernel of an estimator's own, a workgroup for each lane. */
+  perLane(label: string, code: string, flops: number, list: Parameters<typeof bindings>): void {
+    this.main.add({
+      label,
+      code,
+      bindings: bindings(...list),
+      grid: [1, 1, this.lanes],
+      flops,
+      bytes: 4 * flops * this.lanes,
+    });
+  }
+
+  /** The record of a linear solve, `SOLVE_ROW` words a lane, is to appear in the log. */
+  reportSolve(record: Block): void {
+    this.#solve = record;
+  }
+
+  get solve(): Block | undefined {
+    return this.#solve;
+  }
+
+  /** The inner gradient at w_T, whose activations `frozenProduct` then reuses. */
+  linearize(): void {
+    this.#gradient.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
+  }
+
+  /** (H_ww x, H_αw x) at w_T, after `linearize()`: tangents alone, as all values are in memory. */
+  frozenProduct(x: Block, halves: ProductHalves): void {
+    this.#frozen(halves).record(this.main, this.#leaves(this.steps, this.vectors.parameters, x));
+  }
+
+  /** n vectors like w to be pushed through products side by side; with `hyper`, column c goes along element c of α. */
+  columns(count: number, { hyper }: { hyper: boolean }): Columns {
+    if (this.lanes > 1)
+      throw new ProblemError("columns of a Jacobian are not there for problems with lanes: take one lane");
+    return new Columns(count, this.vectors.lane, hyper ? this.#problem.leaves.hyperLayout.size : 0);
+  }
+
+  /**
+   * H_ww ẇ + H_wα α̇ of all columns, at the state that the inner gradient was last computed at: the current w, or
+   * after `innerStep(t)` w_{t-1}, which the ring then has to hold.
+   */
+  columnProducts(columns: Columns, state: "current" | number = "current"): void {
+    const { leaves, inner } = this.#problem;
+    const { parameters, hyper, gradient, count, lane } = columns;
+    const program = this.#program(`products of ${count} columns`, () => ({
+      outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
+      seeds: new Map([
+        [leaves.parameters, lane.w],
+        ...(hyper ? [[leaves.hyper, lane.a] as const] : []),
+      ]),
+      after: [this.#prelude, this.#gradient],
+      lanes: count,
+      samePoint: true,
+    }));
+    const at =
+      state === "current" ? { block: this.vectors.parameters } : this.vectors.storedParameters.slot(state - 1);
+    const { primal } = this.#leaves(state === "current" ? this.steps : state, at);
+    const tangent = new Map([
+      [leaves.parameters, { block: parameters }],
+      ...(hyper ? [[leaves.hyper, { block: hyper }] as const] : []),
+    ]);
+    program.record(this.main, { primal, tangent });
   }
 
   /** dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩ in the reverse sweep. */
   addOptimizerTerms(t: number): void {
-    this.vectors.addRateTerm(this.main, t, t === this.steps ? "newest" : "stored");
-    this.vectors.addMomentumTerm(this.main, t, "direction");
+    this.vectors.optimizer.addTerms(this.main, t);
   }
 
   /** The same right after inner step t, with p for the adjoint and -η_t p for r. */
   addOptimizerTermsForward(t: number): void {
-    this.vectors.addRateTerm(this.main, t, "newest");
-    this.vectors.addMomentumTerm(this.main, t, "adjoint");
+    this.vectors.optimizer.addTermsOnce(this.main, t);
   }
 
-  #mixedProduct(): Program {
-    return this.#program("mixed product", () => ({
-      ...this.#product({ parameters: false, hyper: true }),
+  /** The tangents of the optimizer's state in `columns` directions of α, zero; undefined without a state. */
+  stateTangent(columns: number): Block | undefined {
+    return this.vectors.stateTangent(this.main, columns);
+  }
+
+  /**
+   * The tangent of inner step t, right after the step: ẇ_t and the state's tangent from those before and
+   * ġ = H_ww ẇ_{t-1} + H_wα α̇. Where η or μ is learned, the step must have stored its state.
+   */
+  pushForward(t: number, tangents: Tangents): void {
+    this.vectors.optimizer.pushForward(this.main, t, tangents);
+  }
+
+  /** A product at the state that the inner gradient was last computed at. */
+  #frozen(halves: ProductHalves): Program {
+    return this.#program(`frozen product ${nameOf(halves)}`, () => ({
+      ...this.#product(halves),
       after: [this.#prelude, this.#gradient],
     }));
   }
@@ -237,8 +357,8 @@ export class Unroll {
     if (program === undefined) {
       program = new Program({
         name,
-        ...options(),
         lanes: this.#problem.lanes,
+        ...options(),
         adapter: this.#gpu.choice.kind,
       });
       this.#programs.set(name, program);
@@ -260,4 +380,8 @@ export class Unroll {
     };
     return [...new Set([...of(inner), ...of(outer)])];
   }
+}
+
+function nameOf({ parameters, hyper }: ProductHalves): string {
+  return [...(parameters ? ["w"] : []), ...(hyper ? ["α"] : [])].join(" ");
 }

@@ -1,12 +1,19 @@
 import { fill, stridedCopy } from "../../shaders/copy.ts";
 import { accumulate, addDot } from "../../shaders/flat.ts";
-import { adjointStep, innerStep } from "../../shaders/inner_step.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import { align, Block, OFFSET_ALIGNMENT, type Resource, type Role } from "../gpu/block.ts";
 import { type Binding, bindings, type Sequence } from "../gpu/dispatch.ts";
+import type { InnerKernels, RingMaker } from "./inner_optimizer.ts";
 import type { Problem } from "./problem.ts";
 import { type Coefficient, coefficientOf } from "./rate.ts";
 import { Trajectory } from "./trajectory.ts";
+
+/** y ← decay y + factor x, with `rate` decay y + factor η_t x. */
+export interface Weights {
+  readonly decay?: number;
+  readonly factor?: number;
+  readonly rate?: boolean;
+}
 
 /** No inner step diverged. */
 export const SOUND = 0xffff_ffff;
@@ -38,18 +45,16 @@ export class Vectors {
   readonly status = new Block("status", "bookkeeping", 4, Uint32Array.of(SOUND));
   /** Stored w_{t-1}. */
   readonly storedParameters: Trajectory;
-  /** Stored v_{t-1}, where η or μ is learned. */
-  readonly storedVelocity: Trajectory | undefined;
+  readonly optimizer: InnerKernels;
   /** Elements from one lane to the next, of vectors like w and of vectors like α. */
   readonly lane: { readonly w: number; readonly a: number };
-  readonly #velocity: Block | undefined;
   readonly #initial: Block;
   readonly #table: Block;
   readonly #problem: Problem;
 
   /** `slots` states are stored; one buffer may have `limit` bytes. */
   constructor(problem: Problem, slots: number, limit: number) {
-    const { leaves, lanes, steps, lr, momentum } = problem;
+    const { leaves, lanes, steps, optimizer } = problem;
     this.#problem = problem;
     const w = leaves.lane.parameters;
     const a = align(leaves.hyperLayout.size, 4);
@@ -67,19 +72,21 @@ export class Vectors {
     this.direction = block("r", "adjoint", w);
     this.curvature = block("H_ww r", "adjoint", w);
 
-    const learned = "group" in lr || "group" in momentum;
-    const still = !learned && "value" in momentum && momentum.value === 0;
-    this.#velocity = still ? undefined : block("v", "momentum", w);
-    const ring = (label: string) => new Trajectory(label, Math.max(slots, 1), 4 * w * lanes, limit);
+    const ring: RingMaker = (label, vectors = 1) =>
+      new Trajectory(label, Math.max(slots, 1), 4 * w * lanes * vectors, limit);
     this.storedParameters = ring("w");
-    this.storedVelocity = learned ? ring("v") : undefined;
 
-    const rows = new Uint32Array((steps * OFFSET_ALIGNMENT) / 4);
-    for (let t = 0; t < steps; t++) rows[(t * OFFSET_ALIGNMENT) / 4] = t;
+    const words = OFFSET_ALIGNMENT / 4;
+    const rows = new Uint32Array(steps * words);
+    for (let t = 1; t <= steps; t++) {
+      rows[(t - 1) * words] = t - 1;
+      new Float32Array(rows.buffer).set(optimizer.constants?.(t) ?? [], (t - 1) * words + 2);
+    }
     this.#table = new Block("step table", "bookkeeping", rows.byteLength, rows);
+    this.optimizer = optimizer.prepare(problem, this, ring);
   }
 
-  /** w ← w_0, v ← 0. */
+  /** w ← w_0, and the optimizer's state ← 0. */
   begin(sequence: Sequence): void {
     const { start, leaves } = this.#problem;
     const count = leaves.parameterLayout.size;
@@ -87,12 +94,38 @@ export class Vectors {
     const from: View = start === undefined ? to : { offset: leaves.hyperLayout.offset(start), lane: 0 };
     const source = start === undefined ? this.#initial : this.hyper;
     const code = stridedCopy(count, "i", "true", { primal: from }, { primal: to });
-    this.#dispatch(sequence, "copy", count, 2, code, [
+    this.dispatch(sequence, "copy", count, 2, code, [
       ["read", { block: source }],
       undefined,
       ["write", { block: this.parameters }],
     ]);
-    if (this.#velocity) this.#clear(sequence, this.#velocity, count, this.lane.w);
+    if (this.optimizer.continues) this.#clearState(sequence);
+  }
+
+  /** The optimizer's state ← 0, if it starts anew in each inner loop. */
+  beginLoop(sequence: Sequence): void {
+    if (!this.optimizer.continues) this.#clearState(sequence);
+  }
+
+  /** The state's tangent in `columns` directions, and zero. */
+  stateTangent(sequence: Sequence, columns: number): Block | undefined {
+    const { state } = this.optimizer;
+    if (state === undefined) return undefined;
+    const block = new Block("state tangent", "adjoint", columns * state.block.bytes);
+    this.clear(sequence, block, columns * state.vectors);
+    return block;
+  }
+
+  /** All of `vectors` vectors like w that stand in a block ← 0. */
+  clear(sequence: Sequence, block: Block, vectors = 1): void {
+    const { leaves, lanes } = this.#problem;
+    const count = leaves.parameterLayout.size;
+    this.#clear(sequence, block, count, this.lane.w, vectors * lanes);
+  }
+
+  #clearState(sequence: Sequence): void {
+    const { state } = this.optimizer;
+    if (state) this.clear(sequence, state.block, state.vectors);
   }
 
   /** h ← 0. */
@@ -100,71 +133,23 @@ export class Vectors {
     this.#clear(sequence, this.hypergradient, this.#problem.leaves.hyperLayout.size, this.lane.a);
   }
 
-  /** v ← μ v + ∇L, w ← w - η v of step t; with `store`, the state before goes to the ring. */
-  innerStep(sequence: Sequence, t: number, { store }: { store: boolean }): void {
-    const { lr, momentum, leaves } = this.#problem;
-    const count = leaves.parameterLayout.size;
-    const stores = { parameters: store, velocity: store && this.storedVelocity !== undefined };
-    const rate = coefficientOf(lr);
-    const mu = coefficientOf(momentum);
-    const velocity = this.#velocity;
-    const code = innerStep({
-      count,
-      lane: this.lane.w,
-      rate,
-      momentum: mu,
-      velocity: velocity !== undefined,
-      store: stores,
-    });
-    this.#dispatch(sequence, "inner step", count, velocity ? 5 : 3, code, [
-      ["read", { block: this.gradient }],
-      ["write", { block: this.parameters }],
-      velocity && ["write", { block: velocity }],
-      stores.parameters ? ["write", this.storedParameters.slot(t - 1)] : undefined,
-      stores.velocity ? ["write", this.storedVelocity!.slot(t - 1)] : undefined,
-      this.#coefficient(rate),
-      velocity && this.#coefficient(mu),
-      ["uniform", this.#row(t)],
-      ["write", { block: this.status }],
-    ]);
-  }
-
-  /**
-   * p += H_ww r if `accumulate`, then, if `next`, r ← μ_{t+1} r - η_t p; without `momentum` the old r counts as 0.
-   */
-  adjointStep(
-    sequence: Sequence,
-    t: number,
-    { accumulate, momentum, next }: { accumulate: boolean; momentum: boolean; next: boolean },
-  ): void {
-    const count = this.#problem.leaves.parameterLayout.size;
-    const rate = coefficientOf(this.#problem.lr);
-    const mu = momentum ? { ...coefficientOf(this.#problem.momentum), shift: 1 } : undefined;
-    const code = adjointStep({ count, lane: this.lane.w, accumulate, rate, momentum: mu, next });
-    this.#dispatch(sequence, "adjoint step", count, 4, code, [
-      ["write", { block: this.adjoint }],
-      next ? ["write", { block: this.direction }] : undefined,
-      accumulate ? ["read", { block: this.curvature }] : undefined,
-      next ? this.#coefficient(rate) : undefined,
-      mu && this.#coefficient(mu),
-      ["uniform", this.#row(t)],
-    ]);
-  }
-
-  /** h ← decay h + x, for a vector x like α; with `rate` it is -η_t x that is added. */
-  addToHypergradient(
-    sequence: Sequence,
-    t: number,
-    x: Block,
-    { decay = 1, rate = false }: { decay?: number; rate?: boolean } = {},
-  ): void {
+  /** h ← decay h + weight x, for a vector x like α. */
+  addToHypergradient(sequence: Sequence, t: number, x: Block, weights: Weights = {}): void {
     const flat: View = { offset: 0, lane: this.lane.a };
-    const scale = rate ? coefficientOf(this.#problem.lr) : { literal: 1 };
-    this.#accumulate(sequence, t, x, this.#problem.leaves.hyperLayout.size, flat, flat, {
-      decay,
-      factor: rate ? -1 : 1,
-      scale,
-    });
+    const count = this.#problem.leaves.hyperLayout.size;
+    this.#accumulate(sequence, t, { x, y: this.hypergradient, count, from: flat, to: flat }, weights);
+  }
+
+  /** Another vector like w. */
+  vector(label: string): Block {
+    return new Block(label, "adjoint", 4 * this.lane.w * this.#problem.lanes);
+  }
+
+  /** y ← decay y + weight x, for vectors like w. */
+  add(sequence: Sequence, t: number, y: Block, x: Block, weights: Weights): void {
+    const flat: View = { offset: 0, lane: this.lane.w };
+    const count = this.#problem.leaves.parameterLayout.size;
+    this.#accumulate(sequence, t, { x, y, count, from: flat, to: flat }, weights);
   }
 
   /** The group of h that belongs to w_0 += p. */
@@ -173,43 +158,25 @@ export class Vectors {
     if (start === undefined) return;
     const from: View = { offset: 0, lane: this.lane.w };
     const to: View = { offset: leaves.hyperLayout.offset(start), lane: this.lane.a };
-    this.#accumulate(sequence, steps, this.adjoint, leaves.parameterLayout.size, from, to, {
-      decay: 1,
-      factor: 1,
-      scale: { literal: 1 },
-    });
+    const count = leaves.parameterLayout.size;
+    const ends = { x: this.adjoint, y: this.hypergradient, count, from, to };
+    this.#accumulate(sequence, steps, ends, {});
   }
 
-  /** h_{η_t} -= ⟨p, v_t⟩, if η is learned; v_t is the newest velocity, or one from the ring. */
-  addRateTerm(sequence: Sequence, t: number, velocity: "newest" | "stored"): void {
-    const { lr } = this.#problem;
-    if (!("group" in lr)) return;
-    const after: Resource = velocity === "newest" ? { block: this.#velocity! } : this.storedVelocity!.slot(t);
-    this.#addDot(sequence, t, this.adjoint, after, lr, -1, { literal: 1 });
-  }
-
-  /** h_{μ_t} += ⟨r, v_{t-1}⟩, if μ is learned; `along` says whether r is there or stands for -η_t p. */
-  addMomentumTerm(sequence: Sequence, t: number, along: "direction" | "adjoint"): void {
-    const { lr, momentum } = this.#problem;
-    if (!("group" in momentum)) return;
-    const before = this.storedVelocity!.slot(t - 1);
-    if (along === "direction") this.#addDot(sequence, t, this.direction, before, momentum, 1, { literal: 1 });
-    else this.#addDot(sequence, t, this.adjoint, before, momentum, -1, coefficientOf(lr));
-  }
-
-  #addDot(
+  /** Element `offset` (+ t - 1, if there is one for each step) of h += weight ⟨a, b⟩, for vectors like w. */
+  addDot(
     sequence: Sequence,
     t: number,
     a: Block,
     b: Resource,
-    group: { readonly offset: number; readonly perStep: boolean },
-    factor: number,
-    scale: Coefficient,
+    { offset, perStep }: { readonly offset: number; readonly perStep: boolean },
+    { factor = 1, rate = false }: Weights,
   ): void {
     const { leaves, lanes } = this.#problem;
     const count = leaves.parameterLayout.size;
+    const scale = this.#scale(rate);
     const flat: View = { offset: 0, lane: this.lane.w };
-    const out = { offset: group.offset, lane: this.lane.a, perStep: group.perStep };
+    const out = { offset, lane: this.lane.a, perStep };
     sequence.add({
       label: "dot",
       code: addDot(count, flat, flat, out, { factor, scale }),
@@ -217,8 +184,8 @@ export class Vectors {
         ["read", { block: a }],
         ["read", b],
         ["write", { block: this.hypergradient }],
-        this.#coefficient(scale),
-        ["uniform", this.#row(t)],
+        this.coefficient(scale),
+        ["uniform", this.row(t)],
       ),
       grid: [1, 1, lanes],
       flops: 2 * count,
@@ -229,45 +196,47 @@ export class Vectors {
   #accumulate(
     sequence: Sequence,
     t: number,
-    x: Block,
-    count: number,
-    from: View,
-    to: View,
-    weights: { decay: number; factor: number; scale: Coefficient },
+    { x, y, count, from, to }: { x: Block; y: Block; count: number; from: View; to: View },
+    { decay = 1, factor = 1, rate = false }: Weights,
   ): void {
-    this.#dispatch(sequence, "accumulate", count, 3, accumulate(count, from, to, weights), [
+    const scale = this.#scale(rate);
+    this.dispatch(sequence, "accumulate", count, 3, accumulate(count, from, to, { decay, factor, scale }), [
       ["read", { block: x }],
-      ["write", { block: this.hypergradient }],
-      this.#coefficient(weights.scale),
-      ["uniform", this.#row(t)],
+      ["write", { block: y }],
+      this.coefficient(scale),
+      ["uniform", this.row(t)],
     ]);
   }
 
-  #clear(sequence: Sequence, block: Block, count: number, lane: number): void {
-    this.#dispatch(sequence, "fill", count, 1, fill(0, count, { primal: { offset: 0, lane } }), [
-      ["write", { block }],
-    ]);
+  #clear(sequence: Sequence, block: Block, count: number, lane: number, lanes?: number): void {
+    const code = fill(0, count, { primal: { offset: 0, lane } });
+    this.dispatch(sequence, "fill", count, 1, code, [["write", { block }]], lanes);
   }
 
-  /** A learned coefficient is read from α. */
-  #coefficient({ view }: Coefficient): ["read", Resource] | undefined {
+  #scale(rate: boolean): Coefficient {
+    return rate ? coefficientOf(this.#problem.lr) : { literal: 1 };
+  }
+
+  /** How a kernel binds a coefficient: a learned one is read from α. */
+  coefficient({ view }: Coefficient): ["read", Resource] | undefined {
     return view && ["read", { block: this.hyper }];
   }
 
-  #row(t: number): Resource {
+  /** Step t's row of the step table. */
+  row(t: number): Resource {
     return { block: this.#table, offset: OFFSET_ALIGNMENT * (t - 1), size: 16, dynamic: true };
   }
 
-  /** A kernel over `count` elements of every lane that reads or writes `touched` numbers for each. */
-  #dispatch(
+  /** A kernel over `count` elements of each of `lanes` that reads or writes `touched` numbers for each. */
+  dispatch(
     sequence: Sequence,
     label: string,
     count: number,
     touched: number,
     code: string,
     list: Parameters<typeof bindings>,
+    lanes = this.#problem.lanes,
   ): void {
-    const { lanes } = this.#problem;
     const bound: Binding[] = bindings(...list);
     const grid = [...linearGrid(count), lanes] as const;
     sequence.add({

@@ -40,10 +40,12 @@ export const benchCommand: Command = {
       );
     }
     const folder = join((await ownPackage()).folder, "bench");
+    const file = join(folder, `${name}.ts`);
     return runProgram(
       {
         name: `bench ${name}`,
-        expression: `() => import(${JSON.stringify(join(folder, `${name}.ts`))})`,
+        expression: `() => import(${JSON.stringify(file)})`,
+        main: file,
         argv: flags,
       },
       { runtime: runtimeNamed(own["--runtime"] ?? "node"), adapter: own["--adapter"], folders: [folder] },

@@ -12,4 +12,6 @@ export function bundle(options: {
   platform: "node" | "browser";
   /** The file that the bare name "hypergrad" stands for. */
   library?: string;
+  /** The file in which `import.meta.main` is true; in all others it is false. */
+  main?: string;
 }): Promise<string>;

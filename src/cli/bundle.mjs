@@ -8,7 +8,7 @@ import { build } from "esbuild";
 
 const builtins = new Set(builtinModules);
 
-export async function bundle({ source, folder, platform, library }) {
+export async function bundle({ source, folder, platform, library, main }) {
   const result = await build({
     stdin: { contents: source, resolveDir: folder, sourcefile: "entry.ts", loader: "ts" },
     bundle: true,
@@ -22,7 +22,7 @@ export async function bundle({ source, folder, platform, library }) {
     // The map names its sources as seen from the current folder, not from where the bundle will be put.
     sourceRoot: pathToFileURL(`${process.cwd()}/`).href,
     logLevel: "silent",
-    plugins: [selfReference(library), platform === "browser" ? browserPackages : nodePackages, ownUrls],
+    plugins: [selfReference(library), platform === "browser" ? browserPackages : nodePackages, ownMeta(main)],
   });
   return result.outputFiles[0].text;
 }
@@ -79,18 +79,28 @@ const browserPackages = {
   },
 };
 
-/** A bundled file keeps its own address: `import.meta.url` becomes a constant at the file's start. */
-const ownUrls = {
-  name: "own-urls",
+/**
+ * A bundled file keeps its own address, and `import.meta.main` is true in the program's file alone: both become
+ * constants at the file's start.
+ */
+const ownMeta = (main) => ({
+  name: "own-meta",
   setup(build) {
-    build.initialOptions.define = { "import.meta.url": "importMetaUrl" };
+    const constants = {
+      "import.meta.url": ["importMetaUrl", (path) => pathToFileURL(path).href],
+      "import.meta.main": ["importMetaMain", (path) => path === main],
+    };
+    build.initialOptions.define = Object.fromEntries(
+      Object.entries(constants).map(([property, [name]]) => [property, name]),
+    );
     build.onLoad({ filter: /\.[cm]?[jt]s$/, namespace: "file" }, async ({ path }) => {
       const text = await readFile(path, "utf8");
-      if (!text.includes("import.meta.url")) return undefined;
-      const constant = `const importMetaUrl = ${JSON.stringify(pathToFileURL(path).href)};`;
+      const used = Object.entries(constants).filter(([property]) => text.includes(property));
+      if (used.length === 0) return undefined;
+      const lines = used.map(([, [name, value]]) => `const ${name} = ${JSON.stringify(value(path))};`);
       // Without a line of its own, so that the source map's lines stay right.
-      const contents = text.replace(/^(#!.*)?/, () => constant);
+      const contents = text.replace(/^(#!.*)?/, () => lines.join(""));
       return { contents, loader: /ts$/.test(path) ? "ts" : "js" };
     });
   },
-};
+});

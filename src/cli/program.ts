@@ -14,6 +14,8 @@ export interface Program {
   /** The expression that runs it, of type `() => Promise<unknown>`; `imports` are in scope. */
   expression: string;
   imports?: string;
+  /** The file in which `import.meta.main` is true. */
+  main?: string;
   argv: readonly string[];
 }
 
@@ -37,6 +39,7 @@ export async function runProgram(program: Program, options: RunOptions): Promise
     folder: process.cwd(),
     platform: options.runtime === "browser" ? "browser" : "node",
     library: join(folder, "src/index.ts"),
+    main: program.main,
   });
   switch (options.runtime) {
     case "node":

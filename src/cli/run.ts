@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { UsageError } from "../host/errors.ts";
 import { ownPackage } from "../host/packages.ts";
@@ -27,18 +27,23 @@ export const runCommand: Command = {
       print(help);
       return 0;
     }
-    const file = await findScript(name);
-    const data = splitFlags(flags, ["--data"]).own["--data"];
+    const file = await findScript(name, "run");
     return runProgram(
-      { name: basename(file), expression: `() => import(${JSON.stringify(file)})`, argv: flags },
+      { name: basename(file), expression: `() => import(${JSON.stringify(file)})`, main: file, argv: flags },
       {
         runtime: runtimeNamed(own["--runtime"] ?? "node"),
         adapter: own["--adapter"],
-        folders: data !== undefined && existsSync(data) ? [data] : [],
+        folders: dataFolders(flags),
       },
     );
   },
 };
+
+/** The folder of a script's `--data`, for a page to read. */
+export function dataFolders(flags: readonly string[]): string[] {
+  const data = splitFlags(flags, ["--data"]).own["--data"];
+  return data !== undefined && existsSync(data) ? [data] : [];
+}
 
 /**
  * Takes `--flag value` and `--flag=value` of these flags out of the arguments, up to `--`.
@@ -66,19 +71,24 @@ export function splitFlags(
   return { own, rest };
 }
 
-/** FILE as it stands, else a script of this package by its path or its name. */
-async function findScript(name: string | undefined): Promise<string> {
+/**
+ * FILE as it stands, else a script of this package by its path or its name; without symbolic links.
+ *
+ * @param command the one that needs it, for the message
+ * @throws UsageError that lists the package's own scripts
+ */
+export async function findScript(name: string | undefined, command: string): Promise<string> {
   const { folder } = await ownPackage();
   const scripts = await readdir(join(folder, "scripts")).catch(() => []);
   const list = scripts.filter((file) => file.endsWith(".ts")).map((file) => `  scripts/${file}`);
   const known = list.length > 0 ? `\nscripts that come with hypergrad:\n${list.join("\n")}` : "";
   if (name === undefined || name.startsWith("-")) {
-    throw new UsageError(`run needs a FILE${name === undefined ? "" : ` before ${name}`}${known}`);
+    throw new UsageError(`${command} needs a FILE${name === undefined ? "" : ` before ${name}`}${known}`);
   }
   const places = [resolve(name), join(folder, name), join(folder, "scripts", `${name}.ts`)];
   for (const place of places) {
     const found = await stat(place).catch(() => undefined);
-    if (found?.isFile()) return place;
+    if (found?.isFile()) return realpath(place);
   }
   throw new UsageError(`there is no file ${name}${known}`);
 }

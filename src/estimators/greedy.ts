@@ -20,11 +20,11 @@ export function greedy({ gamma }: { gamma: number }): Estimator {
       }
       unroll.clearHypergradient();
       for (let t = 1; t <= steps; t++) {
-        unroll.innerStep(t, { store: needsStoredState || learnsOptimizer });
+        unroll.innerStep(t, { store: needsStoredState, state: learnsOptimizer });
         if (t < steps) unroll.outerGradient();
         else unroll.outerValue({ gradient: true, direct: "hold" });
         if (hasMixed) unroll.mixedAlongOuterGradient(t);
-        unroll.addMixed(t, { decay: gamma, rate: true });
+        unroll.addMixed(t, { decay: gamma, ...unroll.greedyWeights });
         unroll.addOptimizerTermsForward(t);
       }
       unroll.addDirect();

@@ -31,6 +31,8 @@ export interface ProgramOptions {
   /** Values to compute and leave in memory for programs that come after. */
   readonly keep?: readonly Tensor[];
   readonly lanes: number;
+  /** All lanes are at the same point: they differ in their tangents alone, as the columns of a Jacobian do. */
+  readonly samePoint?: boolean;
   readonly adapter: AdapterKind;
 }
 
@@ -254,7 +256,7 @@ export class Program {
     } else if (target !== undefined) {
       place = { at: target.block, view: { offset: 0, lane: target.lane } };
     } else {
-      const laned = this.#isLaned(tensor);
+      const laned = this.#isLaned(tensor, part);
       const lane = laned ? Math.ceil(tensor.size / 4) * 4 : 0;
       place = {
         at: arena.take(4 * (laned ? lane * this.#options.lanes : tensor.size)),
@@ -265,10 +267,10 @@ export class Program {
     return place;
   }
 
-  /** Does a tensor differ from lane to lane? */
-  #isLaned(tensor: Tensor): boolean {
-    if (this.#options.lanes === 1) return false;
-    const seeds = this.#options.seeds;
+  /** Does a tensor, or its tangent, differ from lane to lane? */
+  #isLaned(tensor: Tensor, part: Part): boolean {
+    const { lanes, samePoint, seeds } = this.#options;
+    if (lanes === 1 || (samePoint && part === "primal")) return false;
     const stack = [tensor];
     const seen = new Set(stack);
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
@@ -289,7 +291,8 @@ export class Program {
       return { at, view: { offset: view.offset + source.offset, lane: view.lane } };
     }
     if (source.kind === "leaf") {
-      const lane = part === "primal" ? source.lane : (this.#options.seeds?.get(tensor) ?? 0);
+      const { samePoint, seeds } = this.#options;
+      const lane = part === "tangent" ? (seeds?.get(tensor) ?? 0) : samePoint ? 0 : source.lane;
       return { at: { leaf: tensor, part }, view: { offset: 0, lane } };
     }
     const place = this.#places.get(tensor)?.[part];
@@ -337,7 +340,7 @@ export class Program {
       label: `${rule.name}${part}`,
       code,
       slots,
-      grid: [...grid, this.#lanesOf(out.primal ?? out.tangent)],
+      grid: [...grid, Math.max(this.#lanesOf(out.primal), this.#lanesOf(out.tangent))],
       flops,
       bytes,
       shape: `${shapes} → ${formatShape(tensor.shape)}`,

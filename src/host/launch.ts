@@ -21,6 +21,10 @@ export interface Launch {
 }
 
 declare global {
+  interface ImportMeta {
+    /** Is this file the program that runs, and not one that it imports? */
+    main: boolean;
+  }
   var hypergradLaunch: Launch | undefined;
 }
 

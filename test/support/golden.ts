@@ -15,6 +15,8 @@ export interface GoldenMethod {
   params: Record<string, number | boolean>;
   h: Record<string, Encoded>;
   float32_rel_diff: number | null;
+  /** Of cg, for each task: the README says not to compare such results. */
+  negative_curvature?: boolean[];
 }
 
 /** One problem with its data, and what an independent float64 implementation makes of it. */

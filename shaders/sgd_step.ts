@@ -1,0 +1,156 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
+import { float, input, linearMain, output, type View } from "./operand.ts";
+import { declareStatus, watch } from "./status.ts";
+
+/** v = μ v + g + λ w, then w = w - η v, or Nesterov's w = w - η (g + λ w + μ v). */
+export interface Sgd {
+  /** Elements a lane, and from one lane to the next. */
+  readonly count: number;
+  readonly lane: number;
+  readonly rate: Coefficient;
+  readonly momentum: Coefficient;
+  /** Is there a momentum buffer? Without one the velocity is the gradient. */
+  readonly velocity: boolean;
+  readonly nesterov: boolean;
+  /** λ */
+  readonly decay: number;
+}
+
+/** One step; the state from before it goes to the trajectory where `store` says so. */
+export function sgdStep(
+  { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
+  store: { readonly parameters: boolean; readonly velocity: boolean },
+): string {
+  const flat: View = { offset: 0, lane };
+  return wgsl`
+${input(0, "gradient", flat)}
+${output(1, "parameters", flat)}
+${output(2, "velocity", velocity ? flat : undefined)}
+${output(3, "storedParameters", store.parameters ? flat : undefined)}
+${output(4, "storedVelocity", store.velocity ? flat : undefined)}
+${declareCoefficient(5, "rate", rate)}
+${declareCoefficient(6, "momentum", momentum)}
+${stepTable(7)}
+${declareStatus(8)}
+${linearMain(count)}
+  let j = lane * ${lane}u + i;
+  let w = parameters[j];
+  var v = gradient[j];
+#if ${store.parameters}
+  storedParameters[j] = w;
+#endif
+#if ${decay > 0}
+  v += ${float(decay)} * w;
+#endif
+#if ${velocity}
+  let g = v;
+  let old = velocity[j];
+  #if ${store.velocity}
+  storedVelocity[j] = old;
+  #endif
+  v += ${coefficient("momentum", momentum)} * old;
+  velocity[j] = v;
+  #if ${nesterov}
+  v = g + ${coefficient("momentum", momentum)} * v;
+  #endif
+#endif
+  let next = w - ${coefficient("rate", rate)} * v;
+  parameters[j] = next;
+  ${watch("next")}
+}`;
+}
+
+/**
+ * Between two products of the reverse sweep: with `after`, p = p + Hr + λ r; with `before`, r = q - η p. The
+ * adjoint q of the velocity is μ r; under Nesterov's rule r = q - η (1 + μ) p and q = μ (r + η p), with p and r of
+ * the step after.
+ */
+export function sgdAdjoint(
+  { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
+  { after, before }: { readonly after: boolean; readonly before: boolean },
+): string {
+  const flat: View = { offset: 0, lane };
+  const later: Coefficient = { ...momentum, shift: 1 };
+  const carries = after && before && velocity;
+  return wgsl`
+${output(0, "p", flat)}
+${output(1, "r", before || decay > 0 ? flat : undefined)}
+${input(2, "hr", after ? flat : undefined)}
+${before ? declareCoefficient(3, "rate", rate) : ""}
+${carries ? declareCoefficient(4, "momentum", later) : ""}
+${before ? stepTable(5) : ""}
+${linearMain(count)}
+  let j = lane * ${lane}u + i;
+  var p_next = p[j];
+  var q = 0.0;
+#if ${carries && nesterov}
+  q = ${coefficient("momentum", later)} * (r[j] + ${coefficient("rate", rate)} * p_next);
+#elif ${carries}
+  q = ${coefficient("momentum", later)} * r[j];
+#endif
+#if ${after}
+  p_next += hr[j];
+  #if ${decay > 0}
+  p_next += ${float(decay)} * r[j];
+  #endif
+  p[j] = p_next;
+#endif
+#if ${before && nesterov}
+  r[j] = q - ${coefficient("rate", rate)} * (1.0 + ${coefficient("momentum", momentum)}) * p_next;
+#elif ${before}
+  r[j] = q - ${coefficient("rate", rate)} * p_next;
+#endif
+}`;
+}
+
+/** Tangents of w and v along elements of α, a column each; column c is that of element `first` + c. */
+export interface Columns {
+  readonly lanes: number;
+  readonly first: number;
+}
+
+/** The step's tangent: v̇ = μ v̇ + ġ + λ ẇ + μ̇ v_{t-1}, then ẇ = ẇ - η v̇ - η̇ v_t, and likewise by Nesterov's rule. */
+export function sgdTangent(
+  { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
+  { lanes, first }: Columns,
+): string {
+  const flat: View = { offset: 0, lane };
+  const learned = { rate: rate.view !== undefined, momentum: momentum.view !== undefined };
+  const is = ({ view, perStep }: Coefficient) =>
+    `(lane / ${lanes}u + ${first}u == ${view?.offset ?? 0}u${perStep ? " + step.index" : ""})`;
+  return wgsl`
+${output(0, "d_parameters", flat)}
+${input(1, "d_gradient", flat)}
+${output(2, "d_velocity", velocity ? flat : undefined)}
+${input(3, "velocity", learned.rate ? flat : undefined)}
+${input(4, "oldVelocity", learned.momentum ? flat : undefined)}
+${declareCoefficient(5, "rate", rate)}
+${declareCoefficient(6, "momentum", momentum)}
+${stepTable(7)}
+${linearMain(count)}
+  let j = lane * ${lane}u + i;
+  let own = (lane % ${lanes}u) * ${lane}u + i;
+  let w = d_parameters[j];
+  var v = d_gradient[j];
+#if ${decay > 0}
+  v += ${float(decay)} * w;
+#endif
+#if ${velocity}
+  let g = v;
+  v += ${coefficient("momentum", momentum)} * d_velocity[j];
+  #if ${learned.momentum}
+  if ${is(momentum)} { v += oldVelocity[own]; }
+  #endif
+  d_velocity[j] = v;
+  #if ${nesterov}
+  v = g + ${coefficient("momentum", momentum)} * v;
+  #endif
+#endif
+  var next = w - ${coefficient("rate", rate)} * v;
+#if ${learned.rate}
+  if ${is(rate)} { next -= velocity[own]; }
+#endif
+  d_parameters[j] = next;
+}`;
+}

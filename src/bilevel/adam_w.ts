@@ -1,0 +1,136 @@
+import { type AdamW, adamWAdjoint, adamWStep, adamWTangent } from "../../shaders/adam_w_step.ts";
+import { Block, type Resource } from "../gpu/block.ts";
+import type { Sequence } from "../gpu/dispatch.ts";
+import type { InnerKernels, InnerOptimizer, RingMaker, State, Tangents } from "./inner_optimizer.ts";
+import type { Problem } from "./problem.ts";
+import { ProblemError } from "./problem_error.ts";
+import type { Trajectory } from "./trajectory.ts";
+import type { Vectors } from "./vectors.ts";
+
+type Options = Pick<AdamW, "lr"> & Partial<Pick<AdamW, "beta1" | "beta2" | "epsilon" | "weightDecay">>;
+
+/**
+ * Adam (Kingma & Ba 2015) for the inner steps, with decoupled weight decay (Loshchilov & Hutter 2019):
+ * w ← (1 - η λ) w - η m̂ / (√ŝ + ε). The moments start at zero in every inner loop, also where w is warm-started, as
+ * the bias correction counts the steps of the loop. A stored step takes four vectors like w: w, m, s and the
+ * gradient. The derivative of √ŝ counts as zero where ŝ = 0.
+ * @throws ProblemError for constants outside their range; η cannot be learned.
+ */
+export function adamW({
+  lr,
+  beta1 = 0.9,
+  beta2 = 0.999,
+  epsilon = 1e-8,
+  weightDecay = 0,
+}: Options): InnerOptimizer<never> {
+  if (typeof lr !== "number")
+    throw new ProblemError(`adamW's lr is "${lr}": a learned rate needs sgd(); give a number`);
+  for (const [name, decay] of Object.entries({ beta1, beta2 })) {
+    if (!(decay >= 0 && decay < 1))
+      throw new ProblemError(`adamW's ${name} is ${decay}: give a number in [0, 1)`);
+  }
+  if (!(epsilon > 0 && Number.isFinite(epsilon)))
+    throw new ProblemError(`adamW's epsilon is ${epsilon}: give a number > 0`);
+  if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+    throw new ProblemError(`adamW's weightDecay is ${weightDecay}: give a number ≥ 0`);
+  const constants = { lr, beta1, beta2, epsilon, weightDecay };
+  return {
+    name: "adamW",
+    lr,
+    constants: (t) => [1 / (1 - beta1 ** t), 1 / (1 - beta2 ** t)],
+    prepare: (problem, vectors, ring) => new AdamWKernels(problem, vectors, ring, constants),
+  };
+}
+
+class AdamWKernels implements InnerKernels {
+  readonly state: State;
+  readonly continues = false;
+  readonly readsTrajectory = true;
+  readonly once: InnerKernels["once"];
+  readonly #vectors: Vectors;
+  readonly #adam: AdamW;
+  /** m_t, s_t and g_t; the step's slot is that of state t - 1. */
+  readonly #stored: Trajectory;
+  /** The adjoints of m and s. */
+  readonly #momentAdjoint: Block;
+
+  constructor({ leaves, lanes }: Problem, vectors: Vectors, ring: RingMaker, constants: Required<Options>) {
+    this.#vectors = vectors;
+    const lane = vectors.lane.w;
+    this.#adam = { ...constants, count: leaves.parameterLayout.size, lane, lanes };
+    this.state = { block: new Block("m, s", "momentum", 8 * lane * lanes), vectors: 2 };
+    this.#momentAdjoint = new Block("adjoint of m, s", "adjoint", 8 * lane * lanes);
+    this.#stored = ring("m, s, g", 3);
+    this.once = { vector: vectors.direction, weights: {} };
+  }
+
+  step(sequence: Sequence, t: number, store: { parameters: boolean; state: boolean }): void {
+    const vectors = this.#vectors;
+    const touched = 7 + (store.parameters ? 1 : 0) + (store.state ? 3 : 0);
+    vectors.dispatch(sequence, "inner step", this.#adam.count, touched, adamWStep(this.#adam, store), [
+      ["read", { block: vectors.gradient }],
+      ["write", { block: vectors.parameters }],
+      ["write", { block: this.state.block }],
+      store.parameters ? ["write", vectors.storedParameters.slot(t - 1)] : undefined,
+      store.state ? ["write", this.#stored.slot(t - 1)] : undefined,
+      ["uniform", vectors.row(t)],
+      ["write", { block: vectors.status }],
+    ]);
+  }
+
+  pullBack(sequence: Sequence, t: number, product: { after: boolean; before: boolean }): void {
+    const moments = product.before ? this.#stored.slot(t - 1) : undefined;
+    this.#adjoint(sequence, t, { ...product, carry: product.before, moments });
+  }
+
+  pullOnce(sequence: Sequence, t: number): void {
+    const moments = { block: this.state.block };
+    const gradient = { block: this.#vectors.gradient };
+    this.#adjoint(sequence, t, { after: false, before: true, carry: false, moments, gradient });
+  }
+
+  /** No coefficient is learned. */
+  addTerms(): void {}
+  addTermsOnce(): void {}
+
+  pushForward(sequence: Sequence, t: number, { columns, parameters, gradient, state }: Tangents): void {
+    const vectors = this.#vectors;
+    const { count, lanes } = this.#adam;
+    const code = adamWTangent(this.#adam, columns);
+    const list: Parameters<Vectors["dispatch"]>[5] = [
+      ["write", { block: parameters }],
+      ["read", { block: gradient }],
+      ["write", { block: state! }],
+      ["read", { block: this.state.block }],
+      ["read", { block: vectors.gradient }],
+      ["uniform", vectors.row(t)],
+    ];
+    vectors.dispatch(sequence, "tangent step", count, 10, code, list, columns * lanes);
+  }
+
+  /** Of the step whose moments are given, in a block with the gradient behind them or without. */
+  #adjoint(
+    sequence: Sequence,
+    t: number,
+    options: {
+      after: boolean;
+      before: boolean;
+      carry: boolean;
+      moments: Resource | undefined;
+      gradient?: Resource;
+    },
+  ): void {
+    const vectors = this.#vectors;
+    const { after, before, carry, moments, gradient } = options;
+    const code = adamWAdjoint(this.#adam, { after, before, carry, live: gradient !== undefined });
+    vectors.dispatch(sequence, "adjoint step", this.#adam.count, before ? 10 : 3, code, [
+      ["write", { block: vectors.adjoint }],
+      before ? ["write", { block: vectors.direction }] : undefined,
+      after ? ["read", { block: vectors.curvature }] : undefined,
+      moments && ["read", moments],
+      gradient && ["read", gradient],
+      carry ? ["write", { block: this.#momentAdjoint }] : undefined,
+      before ? ["uniform", vectors.row(t)] : undefined,
+    ]);
+  }
+}

@@ -1,0 +1,203 @@
+import { linearGrid, type View } from "../../shaders/operand.ts";
+import { clampBetween, type Rows, rowGrid, simplexRows, symmetrize } from "../../shaders/projection.ts";
+import type { Block } from "../gpu/block.ts";
+import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+import { formatShape, normalizeAxis, type Shape, size, strides } from "../graph/shape.ts";
+import type { Values } from "../graph/values.ts";
+import { ProblemError } from "./problem_error.ts";
+
+/** A closed convex set that a group of hyperparameters stays in: each outer step ends at the nearest point of it. */
+export interface Constraint {
+  readonly name: string;
+  /** Decides what may stand beside it on one group; see `together`. */
+  readonly kind: "elementwise" | "symmetry" | "alone";
+  /** Why this group is not in the set, or never can be; undefined when it is. */
+  violation(group: Values): string | undefined;
+  /** The kernels that move the group of this shape, from `offset` on, to its nearest point of the set. */
+  record(hyper: Block, shape: Shape, offset: number): Dispatch[];
+}
+
+/** What a problem may state of a group. */
+export type Stated = Constraint | readonly Constraint[];
+
+/** What a sum, or a pair that should be equal, may be off by, relatively, at the start: float32 rounds. */
+const ROUNDING = 1e-5;
+
+/** lower ≤ x ≤ upper for each element; either bound may be left out. @throws ProblemError for bounds without room */
+export function box({ lower, upper }: { lower?: number; upper?: number }): Constraint {
+  for (const [name, bound] of Object.entries({ lower, upper })) {
+    if (bound !== undefined && !Number.isFinite(Math.fround(bound)))
+      throw new ProblemError(`box has ${name} ${bound}: give a finite number, or leave it out`);
+  }
+  if (lower === undefined && upper === undefined)
+    throw new ProblemError("box has no bounds: give lower, upper or both");
+  if (lower !== undefined && upper !== undefined && lower > upper)
+    throw new ProblemError(`box has lower ${lower} above upper ${upper}`);
+  return {
+    name: "box",
+    kind: "elementwise",
+    violation({ data, shape }) {
+      for (const [i, value] of data.entries()) {
+        if (lower !== undefined && !(value >= Math.fround(lower)))
+          return `${element(shape, i)} is ${value}, not ≥ ${lower}`;
+        if (upper !== undefined && !(value <= Math.fround(upper)))
+          return `${element(shape, i)} is ${value}, not ≤ ${upper}`;
+      }
+      return undefined;
+    },
+    record(hyper, shape, offset) {
+      const count = size(shape);
+      const code = clampBetween(count, view(offset), { lower, upper });
+      return [projection("clamp", hyper, count, code, linearGrid(count))];
+    },
+  };
+}
+
+/** x ≥ 0 for each element. */
+export function nonNegative(): Constraint {
+  return { ...box({ lower: 0 }), name: "nonNegative" };
+}
+
+/**
+ * x ≥ 0 and Σ x = total along an axis, the last unless told: with total 1 each row of a matrix is a distribution. A
+ * group without axes is one row of one element.
+ */
+export function simplex({ total = 1, axis = -1 }: { total?: number; axis?: number } = {}): Constraint {
+  if (!(Math.fround(total) > 0 && Number.isFinite(Math.fround(total))))
+    throw new ProblemError(`simplex has the total ${total}: give a finite number > 0`);
+  return {
+    name: "simplex",
+    kind: "alone",
+    violation({ data, shape }) {
+      const { outer, n, inner } = rowsOf(shape, axis);
+      for (let row = 0; row < outer * inner; row++) {
+        const start = Math.floor(row / inner) * n * inner + (row % inner);
+        let sum = 0;
+        for (let i = start; i < start + n * inner; i += inner) {
+          if (!(data[i]! >= 0)) return `${element(shape, i)} is ${data[i]}, not ≥ 0`;
+          sum += data[i]!;
+        }
+        if (!(Math.abs(sum - total) <= ROUNDING * total))
+          return `the row from ${element(shape, start)} on adds up to ${sum}, not to ${total}`;
+      }
+      return undefined;
+    },
+    record(hyper, shape, offset) {
+      const rows = rowsOf(shape, axis);
+      const code = simplexRows(rows, view(offset), total);
+      return [projection("simplex", hyper, size(shape), code, rowGrid(rows))];
+    },
+  };
+}
+
+/** X = Xᵀ for a square matrix; the nearest such matrix is the mean of X and Xᵀ. */
+export function symmetric(): Constraint {
+  return {
+    name: "symmetric",
+    kind: "symmetry",
+    violation({ data, shape }) {
+      const [side = 0, columns] = shape;
+      if (shape.length !== 2 || side !== columns) return `it is ${formatShape(shape)}, no square matrix`;
+      for (const [i, value] of data.entries()) {
+        const mirrored = (i % side) * side + Math.floor(i / side);
+        if (!(Math.abs(value - data[mirrored]!) <= ROUNDING * Math.abs(value)))
+          return `${element(shape, i)} is ${value}, ${element(shape, mirrored)} is ${data[mirrored]}`;
+      }
+      return undefined;
+    },
+    record(hyper, shape, offset) {
+      const [side = 0] = shape;
+      const code = symmetrize(side, view(offset));
+      return [projection("symmetrize", hyper, side * side, code, linearGrid(side * side))];
+    },
+  };
+}
+
+/**
+ * Several constraints on one group. Boxes and `symmetric` go together: the mean of the triangles, then the clamps, is
+ * the nearest point of them all.
+ * @throws ProblemError beside a simplex: one projection after the other would not give the nearest point
+ */
+export function together(constraints: readonly Constraint[]): Constraint {
+  const [only] = constraints;
+  if (only === undefined) throw new ProblemError("a list of constraints is empty: leave the group out");
+  if (constraints.length === 1) return only;
+  const lonely = constraints.find(({ kind }) => kind === "alone");
+  if (lonely !== undefined) {
+    throw new ProblemError(
+      `${lonely.name} does not go together with another constraint on the same group: state it alone`,
+    );
+  }
+  const ordered = [
+    ...constraints.filter(({ kind }) => kind === "symmetry"),
+    ...constraints.filter(({ kind }) => kind === "elementwise"),
+  ];
+  return {
+    name: ordered.map(({ name }) => name).join(" and "),
+    kind: "alone",
+    violation: (group) => ordered.map((one) => one.violation(group)).find((found) => found !== undefined),
+    record: (hyper, shape, offset) => ordered.flatMap((one) => one.record(hyper, shape, offset)),
+  };
+}
+
+/**
+ * The constraint of each group that has any.
+ * @throws ProblemError for a group that does not exist, or that does not start in its set
+ */
+export function checkConstraints<H extends string>(
+  hyper: Readonly<Record<H, Values>>,
+  stated?: Readonly<Partial<Record<H, Stated>>>,
+): Partial<Record<H, Constraint>> {
+  const checked: Partial<Record<H, Constraint>> = {};
+  for (const [name, given] of Object.entries(stated ?? {}) as [H, Stated | undefined][]) {
+    if (given === undefined) continue;
+    if (!Object.hasOwn(hyper, name)) {
+      throw new ProblemError(
+        `"${name}" has a constraint but is no group of α; those are ${Object.keys(hyper).join(", ")}`,
+      );
+    }
+    const constraint = together([given].flat());
+    const violation = constraint.violation(hyper[name]);
+    if (violation !== undefined) {
+      throw new ProblemError(
+        `the hyperparameter group "${name}" does not start where ${constraint.name} lets it be: ${violation}`,
+      );
+    }
+    checked[name] = constraint;
+  }
+  return checked;
+}
+
+function rowsOf(shape: Shape, axis: number): Rows {
+  if (shape.length === 0) return { outer: 1, n: 1, inner: 1 };
+  const along = normalizeAxis(axis, shape);
+  return { outer: size(shape.slice(0, along)), n: shape[along]!, inner: size(shape.slice(along + 1)) };
+}
+
+/** The place of a flat index, for people. */
+function element(shape: Shape, index: number): string {
+  if (shape.length === 0) return "the value";
+  const places = strides(shape).map((stride, axis) => Math.floor(index / stride) % shape[axis]!);
+  return `element [${places.join(", ")}]`;
+}
+
+function view(offset: number): View {
+  return { offset, lane: 0 };
+}
+
+function projection(
+  label: string,
+  hyper: Block,
+  count: number,
+  code: string,
+  grid: readonly [number, number],
+): Dispatch {
+  return {
+    label,
+    code,
+    bindings: bindings(["write", { block: hyper }]),
+    grid: [...grid, 1],
+    flops: count,
+    bytes: 8 * count,
+  };
+}

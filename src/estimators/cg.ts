@@ -1,0 +1,57 @@
+import { conjugateBegin, conjugateStep, SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
+import type { Estimator } from "../bilevel/estimator.ts";
+import { ProblemError, positive } from "../bilevel/problem.ts";
+import { Block } from "../gpu/block.ts";
+import { implicit } from "./implicit.ts";
+
+export interface CgOptions {
+  /** Most iterations; those after convergence change nothing. */
+  readonly iterations?: number;
+  /** Stops at ‖r‖ ≤ tolerance ‖g‖. */
+  readonly tolerance?: number;
+  /** Each solve starts from the answer of the last one, for one more product. */
+  readonly warm?: boolean;
+}
+
+/**
+ * Implicit differentiation by conjugate gradients (Pedregosa 2016, "HOAG"): H q = g to a tolerance. A product each
+ * iteration and one mixed product; three vectors. The log says how the solve ended: converged, out of iterations,
+ * met a direction of no positive curvature (q is then the iterate before it), or g = 0.
+ */
+export function cg({ iterations = 20, tolerance = 1e-6, warm = false }: CgOptions = {}): Estimator {
+  positive("iterations", iterations);
+  if (!(tolerance >= 1e-18 && tolerance < 1))
+    throw new ProblemError(`the tolerance is ${tolerance}: give a number in [1e-18, 1)`);
+  return implicit({
+    name: "cg",
+    products: iterations + Number(warm),
+    solve(unroll) {
+      const { adjoint: g, curvature } = unroll.vectors;
+      const [q, r, d] = [unroll.vector("q"), unroll.vector("residual"), unroll.vector("conjugate direction")];
+      const solves = new Block("solves", "bookkeeping", 4 * SOLVE_ROW * unroll.lanes);
+      const { count, view } = unroll.flat;
+      if (warm) unroll.frozenProduct(q, { parameters: true, hyper: false });
+      unroll.perLane("cg begin", conjugateBegin(count, view, { tolerance, warm }), 6 * count, [
+        ["write", { block: solves }],
+        ["read", { block: g }],
+        ["write", { block: q }],
+        ["write", { block: r }],
+        ["write", { block: d }],
+        warm ? ["read", { block: curvature }] : undefined,
+      ]);
+      const step = conjugateStep(count, view, { tolerance });
+      for (let k = 0; k < iterations; k++) {
+        unroll.frozenProduct(d, { parameters: true, hyper: false });
+        unroll.perLane("cg step", step, 10 * count, [
+          ["write", { block: solves }],
+          ["read", { block: curvature }],
+          ["write", { block: q }],
+          ["write", { block: r }],
+          ["write", { block: d }],
+        ]);
+      }
+      unroll.reportSolve(solves);
+      return q;
+    },
+  });
+}

@@ -1,0 +1,46 @@
+import type { Estimator } from "../bilevel/estimator.ts";
+import { ProblemError } from "../bilevel/problem.ts";
+import type { Unroll } from "../bilevel/unroll.ts";
+import type { Block } from "../gpu/block.ts";
+
+export interface ImplicitEstimator {
+  readonly name: string;
+  /** Hessian products of the linear solver. */
+  readonly products: number;
+  /** Records a solver of H q = g, with g = p in `vectors.adjoint` and H = H_ww(w_T) linearized; returns q. */
+  solve(unroll: Unroll): Block;
+}
+
+/**
+ * Implicit differentiation: h = ∇_α E - H_αw q, where q solves H_ww q = ∇_w E, everything at w_T (Bengio 2000;
+ * Pedregosa 2016). Right where ∇_w L(w_T) = 0, an approximation elsewhere.
+ * @throws ProblemError when w_0, η or μ is a hyperparameter: a minimiser does not depend on how it was reached.
+ */
+export function implicit({ name, products, solve }: ImplicitEstimator): Estimator {
+  return {
+    name,
+    slots: () => 0,
+    products: () => products + 1,
+    record(unroll) {
+      if (unroll.learnsStart || unroll.learnsOptimizer) {
+        const what = unroll.learnsStart ? "w_0" : "η or μ";
+        throw new ProblemError(
+          `${what} is a hyperparameter: ${name} takes w_T for a minimiser, which does not depend on it. Use rmd()`,
+        );
+      }
+      unroll.innerLoop();
+      unroll.outerValue({ gradient: true, direct: "set" });
+      unroll.linearize();
+      const q = solve(unroll);
+      unroll.frozenProduct(q, { parameters: false, hyper: true });
+      unroll.addMixed(unroll.steps, { factor: -1 });
+    },
+  };
+}
+
+/** The step of a solver by iteration: the given one, or η_T. */
+export function stepOf(step: number | undefined): { factor: number; rate: boolean } {
+  if (step !== undefined && !(Number.isFinite(step) && step > 0))
+    throw new ProblemError(`the solver's step is ${step}: give a number > 0`);
+  return step === undefined ? { factor: 1, rate: true } : { factor: step, rate: false };
+}

@@ -1,0 +1,146 @@
+import type { Estimator } from "../bilevel/estimator.ts";
+import { HypergradError } from "../gpu/errors.ts";
+import { UsageError } from "../host/errors.ts";
+import { firstOrder } from "./first_order.ts";
+import { greedy } from "./greedy.ts";
+import { krmd, rmd, t1t2 } from "./krmd.ts";
+
+/** A number that estimators take; it has the same name, and the same flag, with all of them. */
+export interface Parameter {
+  readonly metavar: Uppercase<string>;
+  readonly about: string;
+  /** What its values are: 1, 2, 3, …; 0 … 1; or any number ≥ 0. */
+  readonly kind: "count" | "share" | "number";
+  /** Inner steps: at most T, and a default above T means T. */
+  readonly ofSteps?: boolean;
+}
+
+const parameterTable = {
+  k: {
+    metavar: "K",
+    about: "go back through the last K inner steps, at most all of them",
+    kind: "count",
+    ofSteps: true,
+  },
+  gamma: {
+    metavar: "GAMMA",
+    about: "the weight of a term falls by this factor from each inner step to the one before, from 0 to 1",
+    kind: "share",
+  },
+} as const satisfies Record<string, Parameter>;
+
+export type ParameterName = keyof typeof parameterTable;
+
+export const parameters: Readonly<Record<ParameterName, Parameter>> = parameterTable;
+
+/** Parameters by name; what is absent has its default. */
+export type Given = { readonly [P in ParameterName]?: number | undefined };
+
+interface Named {
+  /** Its parameters in order, with their defaults; undefined leaves one to the estimator. */
+  readonly defaults: Given;
+  make(given: Given): Estimator;
+}
+
+function entry<D extends Given>(defaults: D, make: (given: D) => Estimator): Named {
+  return { defaults, make: (given) => make({ ...defaults, ...given }) };
+}
+
+/** Every estimator by the name used everywhere: a new one is a line here, and one above for a new parameter. */
+const table = {
+  rmd: entry({}, rmd),
+  krmd: entry({ k: 5 }, krmd),
+  t1t2: entry({}, t1t2),
+  greedy: entry({ gamma: 0.9 }, greedy),
+  "first-order": entry({}, firstOrder),
+} satisfies Record<string, Named>;
+
+export type EstimatorName = keyof typeof table;
+
+export const estimatorNames = Object.keys(table) as readonly EstimatorName[];
+
+/** The parameters of an estimator in order, with their defaults. */
+export function parametersOf(name: EstimatorName): [ParameterName, number | undefined][] {
+  return Object.entries(table[name].defaults) as [ParameterName, number | undefined][];
+}
+
+/** An estimator, and its name with its parameters: "krmd(5)". */
+export interface Chosen {
+  readonly estimator: Estimator;
+  readonly label: string;
+}
+
+/**
+ * The estimator of that name.
+ * @param steps T, when it is known: a default number of inner steps is then at most T
+ * @throws ProblemError for a value that the estimator refuses
+ */
+export function estimatorNamed(
+  name: EstimatorName,
+  given: Given = {},
+  steps = Number.POSITIVE_INFINITY,
+): Chosen {
+  const settled: [ParameterName, number | undefined][] = parametersOf(name).map(([parameter, normal]) => {
+    const fitting = normal !== undefined && parameters[parameter].ofSteps ? Math.min(normal, steps) : normal;
+    return [parameter, given[parameter] ?? fitting];
+  });
+  const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [value]));
+  const label = shown.length > 0 ? `${name}(${shown.join(", ")})` : name;
+  return { estimator: table[name].make(Object.fromEntries(settled)), label };
+}
+
+/**
+ * The estimators of a list such as "rmd,krmd:5,nystrom:10:0.01": names, each with values for its parameters in order.
+ * @param steps T, when it is known
+ * @throws UsageError that names the choices
+ */
+export function estimatorList(list: string, steps?: number): Chosen[] {
+  const items = list
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+  if (items.length === 0) throw new UsageError(`no estimator is named: ${choices()}`);
+  return items.map((item) => estimatorItem(item, steps));
+}
+
+function estimatorItem(item: string, steps: number | undefined): Chosen {
+  const [name = "", ...texts] = item.split(":");
+  if (!isName(name)) throw new UsageError(`there is no estimator "${name}": ${choices()}`);
+  const defaults = parametersOf(name);
+  if (texts.length > defaults.length) {
+    const takes = defaults.length === 0 ? "no parameter" : `no more than ${usage(name)}`;
+    throw new UsageError(`"${item}" says too much: ${name} takes ${takes}`);
+  }
+  const given = texts.map((text, index) => [defaults[index]![0], numberIn(item, name, text)] as const);
+  for (const [parameter, value] of given) {
+    if (!parameters[parameter].ofSteps || steps === undefined || value <= steps) continue;
+    throw new UsageError(`"${item}" asks for ${value} inner steps of ${steps}: give at most ${steps}`);
+  }
+  try {
+    return estimatorNamed(name, Object.fromEntries(given), steps);
+  } catch (error) {
+    if (error instanceof HypergradError) throw new UsageError(`"${item}": ${error.message}`);
+    throw error;
+  }
+}
+
+function numberIn(item: string, name: EstimatorName, text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) {
+    throw new UsageError(`"${item}": "${text}" is no number; write ${usage(name)}`);
+  }
+  return value;
+}
+
+function isName(name: string): name is EstimatorName {
+  return Object.hasOwn(table, name);
+}
+
+/** "krmd:K" */
+function usage(name: EstimatorName): string {
+  return [name, ...parametersOf(name).map(([parameter]) => parameters[parameter].metavar)].join(":");
+}
+
+function choices(): string {
+  return `choose from ${estimatorNames.map(usage).join(", ")}; a parameter left out has its default`;
+}

@@ -1,0 +1,78 @@
+import { type HessianColumns, nystromApply, nystromSystem, solveSystem } from "../../shaders/nystrom.ts";
+import { linearGrid } from "../../shaders/operand.ts";
+import type { Estimator } from "../bilevel/estimator.ts";
+import { ProblemError, positive } from "../bilevel/problem.ts";
+import { Block } from "../gpu/block.ts";
+import { bindings } from "../gpu/dispatch.ts";
+import { Random } from "../random.ts";
+import { implicit } from "./implicit.ts";
+
+export interface NystromOptions {
+  /** k, columns of the Hessian, at most P. */
+  readonly rank: number;
+  /** ρ, added to the diagonal. */
+  readonly rho?: number;
+  /** Chooses the columns. */
+  readonly seed?: number;
+}
+
+/**
+ * Implicit differentiation by Nyström's low-rank inverse (Hataya & Yamada 2023): with k columns C of H, chosen at
+ * random, and W their rows of the same indices, q = (C W⁻¹ Cᵀ + ρI)⁻¹ g by Woodbury's identity. k products, all at
+ * once as columns, and one mixed product; memory P·k.
+ * @throws ProblemError for a rank above P, or a problem with lanes.
+ */
+export function nystrom({ rank, rho = 0.01, seed = 0 }: NystromOptions): Estimator {
+  positive("rank", rank);
+  if (!(Number.isFinite(rho) && rho > 0)) throw new ProblemError(`ρ is ${rho}: give a number > 0`);
+  return implicit({
+    name: "nystrom",
+    products: rank,
+    solve(unroll) {
+      const { count, view } = unroll.flat;
+      if (rank > count) throw new ProblemError(`the rank is ${rank}: there are only ${count} parameters`);
+      const indices = new Random(seed).permutation(count).slice(0, rank);
+      const columns = unroll.columns(rank, { hyper: false });
+      columns.parameters.initial = unitColumns(indices, view.lane);
+      unroll.columnProducts(columns);
+
+      const shape: HessianColumns = { count, view, indices: [...indices] };
+      const system = new Block("Nyström's system", "bookkeeping", 4 * rank * (rank + 1));
+      const q = unroll.vector("q");
+      const hessian = ["read", { block: columns.gradient }] as const;
+      const g = ["read", { block: unroll.vectors.adjoint }] as const;
+      unroll.main.add({
+        label: "nystrom system",
+        code: nystromSystem(shape, rho),
+        bindings: bindings(
+          hessian,
+          g,
+          ["read", { block: new Block("columns chosen", "bookkeeping", indices.byteLength, indices) }],
+          ["write", { block: system }],
+        ),
+        grid: [rank + 1, rank, 1],
+        flops: 2 * rank * (rank + 1) * count,
+        bytes: 8 * rank * (rank + 1) * count,
+      });
+      unroll.perLane("solve", solveSystem(rank), rank ** 3, [["write", { block: system }]]);
+      unroll.main.add({
+        label: "nystrom apply",
+        code: nystromApply(shape, rho),
+        bindings: bindings(hessian, g, ["read", { block: system }], ["write", { block: q }]),
+        grid: [...linearGrid(count), 1],
+        flops: 2 * rank * count,
+        bytes: 4 * rank * count,
+      });
+      return q;
+    },
+  });
+}
+
+/** Row j is the unit vector of index j. */
+function unitColumns(indices: Uint32Array, lane: number): Float32Array {
+  const rows = new Float32Array(indices.length * lane);
+  indices.forEach((index, j) => {
+    rows[j * lane + index] = 1;
+  });
+  return rows;
+}
