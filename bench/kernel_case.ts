@@ -91,7 +91,7 @@ function onlyKernel<N extends string>(
     outputs: [{ tensor: result, ...(primal && { primal }), ...(tangent && { tangent }) }],
     seeds: new Map(tangent ? directions.map(([tensor]) => [tensor, 0]) : []),
     lanes: 1,
-    adapter: gpu.choice.kind,
+    adapter: gpu.choice,
   });
   program.place(new Arena("activations"));
   const sequence = new Sequence(name);

@@ -21,13 +21,9 @@ import {
   linear,
   mean,
   mul,
-  note,
   OuterLoop,
-  onInterrupt,
-  optimize,
   parseArguments,
   print,
-  progress,
   Random,
   sgd,
   square,
@@ -52,6 +48,7 @@ import {
   seedFlag,
   sizeFlags,
 } from "./common/flags.ts";
+import { type Learned, learn } from "./common/learn.ts";
 
 const TEST = 2000;
 /** Of the generated set: features, and how many of them say anything of the class. */
@@ -78,7 +75,7 @@ const options = await parseArguments(
     ...estimatorFlags("rmd"),
     ...innerFlags({ steps: 100, lr: 0.5 }),
     ...momentumFlag(0.9),
-    ...outerStepsFlag(60),
+    ...outerStepsFlag(40),
     ...outerFlags({ outer: "adam", lr: 0.2 }),
     ...sizeFlags({ train: 200, val: 400, glyphTest: TEST }),
     ...dataFlags(),
@@ -91,7 +88,9 @@ const options = await parseArguments(
     check: (flags) =>
       checkEstimator(flags) ??
       checkData(flags) ??
-      (flags.generated && flags.data !== undefined ? "--generated and --data exclude each other" : undefined) ??
+      (flags.generated && flags.data !== undefined
+        ? "--generated and --data exclude each other"
+        : undefined) ??
       (flags.innerLr === 0 ? "--inner-lr 0 trains nothing: give a rate > 0" : undefined) ??
       (flags.start > strongest(flags)
         ? `--start ${flags.start} is not stable with --inner-lr ${flags.innerLr}: give at most ${strongest(flags).toFixed(2)}`
@@ -132,8 +131,13 @@ if (import.meta.main) {
     grid.push({ lambda, score: await score(filled(problem.hyper.lambda.shape, lambda)) });
   }
   const before = await score(problem.hyper.lambda);
-  const learned = await learn(gpu);
-  const after = await score(learned.lambda);
+  const learned = await learn(problem, {
+    gpu,
+    estimator,
+    optimizer: outerOptimizerOf(options),
+    steps: options.outerSteps,
+  });
+  const after = await score(learned.hyper.lambda);
   const result = { grid, before, learned, after };
   if (options.json) printJson(result, gpu);
   else printTables(result, gpu);
@@ -157,7 +161,9 @@ async function images() {
 function generate() {
   const random = new Random(options.seed).fork("ridge");
   const order = random.permutation(FEATURES).subarray(0, INFORMATIVE);
-  const informative = Uint8Array.from({ length: FEATURES }, (_, feature) => (order.includes(feature) ? 1 : 0));
+  const informative = Uint8Array.from({ length: FEATURES }, (_, feature) =>
+    order.includes(feature) ? 1 : 0,
+  );
   const truth = Float32Array.from(informative, (there) => there * (random.uniform() < 0.5 ? -1 : 1));
   const draw = (count: number): Dataset => {
     const images = Float32Array.from({ length: count * FEATURES }, () => random.normal());
@@ -200,57 +206,17 @@ async function scorer(gpu: Gpu): Promise<(lambda: Values) => Promise<Score>> {
   };
 }
 
-interface Learned {
-  readonly lambda: Values;
-  /** Validation loss before each outer step. */
-  readonly losses: readonly number[];
-  readonly milliseconds: number;
-}
-
-/** Moves λ, until all steps are done or Ctrl-C. */
-async function learn(gpu: Gpu): Promise<Learned> {
-  let interrupted = false;
-  const forget = onInterrupt(() => {
-    interrupted = true;
-    note("interrupted: finishing this outer step");
-  });
-  const bar = progress({ total: options.outerSteps, label: "outer step" });
-  const losses: number[] = [];
-  const times: number[] = [];
-  let lambda: Values = problem.hyper.lambda;
-  try {
-    const steps = optimize(problem, {
-      gpu,
-      estimator,
-      optimizer: outerOptimizerOf(options),
-      steps: options.outerSteps,
-    });
-    for await (const step of steps) {
-      losses.push(step.outerLoss);
-      times.push(step.milliseconds);
-      bar.update(step.index, { "validation loss": step.outerLoss.toFixed(4) });
-      if (!interrupted && step.index < options.outerSteps) continue;
-      ({ lambda } = await step.hyper());
-      break;
-    }
-  } finally {
-    bar.stop();
-    forget();
-  }
-  return { lambda, losses, milliseconds: times.sort((a, b) => a - b)[times.length >> 1]! };
-}
-
 interface Result {
   readonly grid: readonly { lambda: number; score: Score }[];
   readonly before: Score;
-  readonly learned: Learned;
+  readonly learned: Learned<"lambda">;
   readonly after: Score;
 }
 
-/** Of the generated set: how well a feature's λ, the mean over classes, tells which features are informative. */
+/** Of the generated set: how well a feature's λ, the lower of its two weights', tells which are informative. */
 function recovered({ data }: Values) {
   if (informative === undefined || !options.perParameter) return undefined;
-  const lambda = Float32Array.from({ length: FEATURES }, (_, j) => (data[j]! + data[FEATURES + j]!) / 2);
+  const lambda = Float32Array.from({ length: FEATURES }, (_, j) => Math.min(data[j]!, data[FEATURES + j]!));
   const average = (wanted: number) => {
     const those = lambda.filter((_, j) => informative[j] === wanted);
     return those.reduce((sum, value) => sum + value, 0) / those.length;
@@ -263,7 +229,15 @@ function recovered({ data }: Values) {
 }
 
 function printJson({ grid, before, learned, after }: Result, gpu: Gpu): void {
-  const { data: _, json: _json, set: _set, k: _k, gamma: _gamma, generated: _generated, ...settings } = options;
+  const {
+    data: _,
+    json: _json,
+    set: _set,
+    k: _k,
+    gamma: _gamma,
+    generated: _generated,
+    ...settings
+  } = options;
   print(
     JSON.stringify({
       data: train.name,
@@ -273,11 +247,11 @@ function printJson({ grid, before, learned, after }: Result, gpu: Gpu): void {
       adapter: gpu.choice.description,
       outerStepsDone: learned.losses.length,
       losses: learned.losses,
-      lambda: [...learned.lambda.data],
+      lambda: [...learned.hyper.lambda.data],
       before,
       after,
       grid: grid.map(({ lambda, score }) => ({ lambda, ...score })),
-      ...(informative && options.perParameter && { recovered: recovered(learned.lambda) }),
+      ...(informative && options.perParameter && { recovered: recovered(learned.hyper.lambda) }),
       msPerOuterStep: learned.milliseconds,
     }),
   );
@@ -290,13 +264,13 @@ function printTables({ grid, before, learned, after }: Result, gpu: Gpu): void {
     testLoss.toFixed(4),
     `${(100 * testAccuracy).toFixed(2)} %`,
   ];
-  const { data } = learned.lambda;
+  const { data } = learned.hyper.lambda;
   const sorted = [...data].sort((a, b) => a - b);
   const quantile = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!.toFixed(2);
   const end = options.perParameter
     ? `learned for each of ${data.length} weights`
     : `learned: λ = ${quantile(0)}`;
-  const found = recovered(learned.lambda);
+  const found = recovered(learned.hyper.lambda);
   const lines = [
     table(
       ["", "validation loss", "test loss", "test accuracy"],

@@ -28,12 +28,17 @@ const part = ({ lane, lanes }: AdamW, index: number) => `${index * lane * lanes}
 /** 1 - η λ */
 const keep = ({ lr, weightDecay }: AdamW) => float(1 - lr * weightDecay);
 
-/** One step; w from before it, and (m, s, g) of the step, go to the trajectory where `store` says so. */
+/** WGSL for the new moments. */
+const moments = ({ beta1, beta2 }: AdamW) =>
+  `let m = ${float(beta1)} * m_old + ${float(1 - beta1)} * g;
+  let s = ${float(beta2)} * s_old + ${float(1 - beta2)} * g * g;`;
+
+/** One step; w, and (m, s) from before it with its g, go to the trajectory where `store` says so. */
 export function adamWStep(
   adam: AdamW,
   store: { readonly parameters: boolean; readonly state: boolean },
 ): string {
-  const { count, lane, lr, beta1, beta2, epsilon, weightDecay } = adam;
+  const { count, lane, lr, epsilon, weightDecay } = adam;
   return wgsl`
 ${input(0, "gradient", FLAT)}
 ${output(1, "parameters", FLAT)}
@@ -46,118 +51,112 @@ ${linearMain(count)}
   let j = lane * ${lane}u + i;
   let w = parameters[j];
   let g = gradient[j];
-  let m = ${float(beta1)} * moments[j] + ${float(1 - beta1)} * g;
-  let s = ${float(beta2)} * moments[${part(adam, 1)} + j] + ${float(1 - beta2)} * g * g;
+  let m_old = moments[j];
+  let s_old = moments[${part(adam, 1)} + j];
+  ${moments(adam)}
   moments[j] = m;
   moments[${part(adam, 1)} + j] = s;
 #if ${store.parameters}
   storedParameters[j] = w;
 #endif
 #if ${store.state}
-  storedState[j] = m;
-  storedState[${part(adam, 1)} + j] = s;
+  storedState[j] = m_old;
+  storedState[${part(adam, 1)} + j] = s_old;
   storedState[${part(adam, 2)} + j] = g;
 #endif
-  let move = ${float(lr)} * step.constants.x * m / (sqrt(step.constants.y * s) + ${float(epsilon)});
-  let next = ${weightDecay > 0 ? `${keep(adam)} * w` : "w"} - move;
+  let delta = ${float(lr)} * step.constants.x * m / (sqrt(step.constants.y * s) + ${float(epsilon)});
+  let next = ${weightDecay > 0 ? `${keep(adam)} * w` : "w"} - delta;
   parameters[j] = next;
   ${watch("next")}
 }`;
 }
 
 /**
- * WGSL for a = -∂w/∂m and b = ∂w/∂s. Where s = 0, √ has no derivative and b is 0: with g = 0 nothing moves s to
- * first order. m / √s is bounded and taken first, as 1 / √s alone is not.
+ * WGSL for a = -∂w/∂m, b = ∂w/∂s and k = -dw/dg of a step, from what it stored at `at`. In k = (1 - β1) a -
+ * 2 (1 - β2) g b the squares of g cancel, at the first step all but the term with ε, so they are left out by hand.
+ * Where s = 0 the root has no derivative, and its terms are dropped: with g = 0 nothing moves s to first order.
+ * m / √s is bounded and taken first, as 1 / √s alone is not.
  */
-function slopes({ lr, epsilon }: AdamW): string {
-  return `let root = sqrt(step.constants.y * s);
-  let scaled = ${float(lr)} / (root + ${float(epsilon)});
-  let a = scaled * step.constants.x;
+function slopes(adam: AdamW, at: string): string {
+  const { lr, beta1, beta2, epsilon } = adam;
+  return `let m_old = stored[${at}];
+  let s_old = stored[${part(adam, 1)} + ${at}];
+  let g = stored[${part(adam, 2)} + ${at}];
+  ${moments(adam)}
+  let c = step.constants;
+  let root = sqrt(c.y * s);
+  let spread = root + ${float(epsilon)};
+  let a = ${float(lr)} * c.x / spread;
   var b = 0.0;
-  if (root > 0.0) { b = 0.5 * a * (m / root) * step.constants.y / (root + ${float(epsilon)}); }`;
+  var pull = ${float((1 - beta1) * epsilon)};
+  if (root > 0.0) {
+    b = 0.5 * a * (m / root) * c.y / spread;
+    pull += c.y * (${float((1 - beta1) * beta2)} * (s_old / root) - ${float((1 - beta2) * beta1)} * (g / root) * m_old);
+  }
+  let k = a * pull / spread;`;
 }
 
 /**
  * Between two products of the reverse sweep: with `after`, p = (1 - η λ) p + Hr; with `before`, from the adjoints
- * (pm, ps) of the moments, M = pm - a p, S = ps + b p, r = (1 - β1) M + 2 (1 - β2) g S, pm = β1 M, ps = β2 S.
- * Before the first product, and for a step alone (`carry` false), pm = ps = 0. The moments and g of the step are
- * read from the buffer `moments`, g from `gradient` if it is not the third vector there.
+ * (pm, ps) of the moments, r = (1 - β1) pm + 2 (1 - β2) g ps - k p, then pm = β1 (pm - a p), ps = β2 (ps + b p).
+ * Before the first product, and for a step alone (not `carry`), pm = ps = 0.
  */
 export function adamWAdjoint(
   adam: AdamW,
-  {
-    after,
-    before,
-    carry,
-    live,
-  }: {
-    readonly after: boolean;
-    readonly before: boolean;
-    /** The adjoints of the moments are kept, for the step before. */
-    readonly carry: boolean;
-    readonly live: boolean;
-  },
+  { after, before, carry }: { readonly after: boolean; readonly before: boolean; readonly carry: boolean },
 ): string {
   const { count, lane, beta1, beta2, weightDecay } = adam;
   return wgsl`
 ${output(0, "p", FLAT)}
 ${output(1, "r", before ? FLAT : undefined)}
 ${input(2, "hr", after ? FLAT : undefined)}
-${input(3, "moments", before ? FLAT : undefined)}
-${input(4, "gradient", before && live ? FLAT : undefined)}
-${output(5, "p_moments", carry ? FLAT : undefined)}
-${before ? stepTable(6) : ""}
+${input(3, "stored", before ? FLAT : undefined)}
+${output(4, "p_moments", carry ? FLAT : undefined)}
+${before ? stepTable(5) : ""}
 ${linearMain(count)}
   let j = lane * ${lane}u + i;
-  let p_old = p[j];
-  var p_next = p_old;
+  var p_next = p[j];
 #if ${after}
-  p_next = ${weightDecay > 0 ? `${keep(adam)} * p_old` : "p_old"} + hr[j];
+  p_next = ${weightDecay > 0 ? `${keep(adam)} * p_next` : "p_next"} + hr[j];
   p[j] = p_next;
 #endif
 #if ${before}
-  let m = moments[j];
-  let s = moments[${part(adam, 1)} + j];
-  let g = ${live ? "gradient[j]" : `moments[${part(adam, 2)} + j]`};
-  ${slopes(adam)}
-  var p_m = -a * p_next;
-  var p_s = b * p_next;
-#if ${carry && after}
-  p_m += p_moments[j];
-  p_s += p_moments[${part(adam, 1)} + j];
-#endif
-  r[j] = ${float(1 - beta1)} * p_m + ${float(2 * (1 - beta2))} * g * p_s;
-#if ${carry}
-  p_moments[j] = ${float(beta1)} * p_m;
-  p_moments[${part(adam, 1)} + j] = ${float(beta2)} * p_s;
-#endif
+  ${slopes(adam, "j")}
+  var p_m = 0.0;
+  var p_s = 0.0;
+  #if ${carry && after}
+  p_m = p_moments[j];
+  p_s = p_moments[${part(adam, 1)} + j];
+  #endif
+  r[j] = ${float(1 - beta1)} * p_m + ${float(2 * (1 - beta2))} * g * p_s - k * p_next;
+  #if ${carry}
+  p_moments[j] = ${float(beta1)} * (p_m - a * p_next);
+  p_moments[${part(adam, 1)} + j] = ${float(beta2)} * (p_s + b * p_next);
+  #endif
 #endif
 }`;
 }
 
-/** The step's tangent, for columns beside the lanes: ṁ, ṡ, then ẇ = (1 - η λ) ẇ - a ṁ + b ṡ. */
+/** The step's tangent, for columns beside the lanes: ẇ = (1 - η λ) ẇ - a β1 ṁ + b β2 ṡ - k ġ, then ṁ and ṡ. */
 export function adamWTangent(adam: AdamW, columns: number): string {
   const { count, lane, lanes, beta1, beta2, weightDecay } = adam;
   return wgsl`
 ${output(0, "d_parameters", FLAT)}
 ${input(1, "d_gradient", FLAT)}
 ${output(2, "d_moments", FLAT)}
-${input(3, "moments", FLAT)}
-${input(4, "gradient", FLAT)}
-${stepTable(5)}
+${input(3, "stored", FLAT)}
+${stepTable(4)}
 ${linearMain(count)}
   let j = lane * ${lane}u + i;
   let own = (lane % ${lanes}u) * ${lane}u + i;
-  let m = moments[own];
-  let s = moments[${part(adam, 1)} + own];
-  let g = gradient[own];
-  ${slopes(adam)}
-  let second = ${part({ ...adam, lanes: lanes * columns }, 1)} + j;
+  ${slopes(adam, "own")}
+  let second = ${columns * lanes * lane}u + j;
   let d_g = d_gradient[j];
-  let d_m = ${float(beta1)} * d_moments[j] + ${float(1 - beta1)} * d_g;
-  let d_s = ${float(beta2)} * d_moments[second] + ${float(2 * (1 - beta2))} * g * d_g;
-  d_moments[j] = d_m;
-  d_moments[second] = d_s;
-  d_parameters[j] = ${weightDecay > 0 ? `${keep(adam)} * d_parameters[j]` : "d_parameters[j]"} - a * d_m + b * d_s;
+  let d_m = ${float(beta1)} * d_moments[j];
+  let d_s = ${float(beta2)} * d_moments[second];
+  let kept = ${weightDecay > 0 ? `${keep(adam)} * d_parameters[j]` : "d_parameters[j]"};
+  d_parameters[j] = kept - a * d_m + b * d_s - k * d_g;
+  d_moments[j] = d_m + ${float(1 - beta1)} * d_g;
+  d_moments[second] = d_s + ${float(2 * (1 - beta2))} * g * d_g;
 }`;
 }

@@ -9,6 +9,8 @@ export interface Coefficient {
   readonly view?: View;
   readonly perStep?: boolean;
   readonly shift?: number;
+  /** Divide by it instead. */
+  readonly inverse?: boolean;
 }
 
 export function declareCoefficient(binding: number, name: string, { view }: Coefficient): string {
@@ -16,7 +18,9 @@ export function declareCoefficient(binding: number, name: string, { view }: Coef
 }
 
 /** WGSL for the coefficient's value in the current lane. */
-export function coefficient(name: string, { literal, view, perStep, shift = 0 }: Coefficient): string {
+export function coefficient(name: string, { inverse, ...given }: Coefficient): string {
+  const { literal, view, perStep, shift = 0 } = given;
+  if (inverse) return `(1.0 / ${coefficient(name, given)})`;
   if (view === undefined) return float(literal ?? 0);
   const index = perStep ? ` + u32(i32(step.index) + ${shift})` : "";
   return `${name}[${view.offset}u + lane * ${view.lane}u${index}]`;

@@ -1,7 +1,10 @@
 /** hypergrad: hypergradients through whole training runs, on the GPU. */
 
+export { adamW } from "./bilevel/adam_w.ts";
 export { box, type Constraint, nonNegative, simplex, symmetric } from "./bilevel/constraint.ts";
 export type { Estimator } from "./bilevel/estimator.ts";
+export type { InnerOptimizer } from "./bilevel/inner_optimizer.ts";
+export type { LinearSolve } from "./bilevel/linear_solve.ts";
 export { hypergradient, type OptimizeOptions, type OuterStep, optimize } from "./bilevel/optimize.ts";
 export { OuterLoop } from "./bilevel/outer_loop.ts";
 export { adam, gradientDescent, type OuterOptimizer } from "./bilevel/outer_optimizer.ts";
@@ -13,9 +16,42 @@ export { DataError } from "./data/error.ts";
 export { glyphs } from "./data/glyphs.ts";
 export { loadImageSet } from "./data/image-set.ts";
 export { bestThreshold, corruptLabels, flagScore } from "./data/noise.ts";
+export {
+  type CheckOptions,
+  checkGradient,
+  type DirectionCheck,
+  type GradientCheck,
+  type GroupCheck,
+  type Verdict,
+} from "./diagnostics/check_gradient.ts";
+export { type Closeness, closeness } from "./diagnostics/closeness.ts";
+export {
+  type Compared,
+  type CompareOptions,
+  Comparison,
+  type ComparisonResult,
+  compare,
+  type Refused,
+} from "./diagnostics/compare.ts";
+export type { Measured, Point, Refusal } from "./diagnostics/entrant.ts";
+export { comparisonSummary, formatCheck, formatComparison } from "./diagnostics/report.ts";
+export { type CgOptions, cg, cg } from "./estimators/cg.ts";
+export { checkpointed } from "./estimators/checkpointed.ts";
+export { drmad } from "./estimators/drmad.ts";
 export { firstOrder } from "./estimators/first_order.ts";
+export { fmd, rtho } from "./estimators/fmd.ts";
 export { greedy } from "./estimators/greedy.ts";
+export {
+  type InexactAdOptions,
+  inexactGd,
+  inexactGd,
+  inexactHb,
+  inexactHb,
+} from "./estimators/inexact_ad.ts";
 export { krmd, rmd, t1t2 } from "./estimators/krmd.ts";
+export { type NeumannOptions, neumann, neumann } from "./estimators/neumann.ts";
+export { type NystromOptions, nystrom } from "./estimators/nystrom.ts";
+export { reversible } from "./estimators/reversible.ts";
 export * from "./gpu/errors.ts";
 export { Gpu, type OpenOptions } from "./gpu/gpu.ts";
 export { formatBytes, formatReport, type MemoryReport } from "./gpu/memory.ts";

@@ -2,15 +2,15 @@
 import {
   add,
   bilevel,
+  Comparison,
+  closeness,
   type Estimator,
   type Gpu,
   hypergradient,
   mul,
-  OuterLoop,
   type OuterOptimizer,
   optimize,
   type Problem,
-  rmd,
   scale,
   sgd,
   sin,
@@ -18,6 +18,7 @@ import {
   squaredNorm,
   sub,
   sum,
+  type Values,
   values,
 } from "../../src/index.ts";
 
@@ -68,7 +69,7 @@ export async function firstStepRate(
   length: number,
 ): Promise<number> {
   const first = await hypergradient(toyProblem(options), { gpu, estimator });
-  return length / (norm(first.hypergradient.alpha.data) || 1);
+  return length / (Math.hypot(...first.hypergradient.alpha.data) || 1);
 }
 
 /** One point of the path of α. */
@@ -91,37 +92,26 @@ export async function* toyPath(
 ): AsyncGenerator<ToyPoint> {
   const { estimator, optimizer, outerSteps, start } = options;
   const problem = toyProblem(options);
-  const reference = await OuterLoop.prepare(problem, { gpu, estimator: rmd() });
+  const comparison = await Comparison.prepare(problem, { gpu, estimators: [] });
   let { alpha } = problem.hyper;
-  let { w } = problem.parameters;
+  let w: Values | undefined;
   try {
     const steps = optimize(problem, { gpu, estimator, optimizer, steps: outerSteps + 1, mode: start });
     for await (const step of steps) {
-      reference.setHyper({ alpha });
-      reference.setParameters({ w });
-      await reference.step({ restart: false });
-      const h = [...(await step.hypergradient()).alpha.data];
-      const exact = [...(await reference.hypergradient()).alpha.data];
+      const found = await step.hypergradient();
+      const { exact } = await comparison.at({ hyper: { alpha }, parameters: w && { w } });
+      if ("error" in exact) throw new Error(exact.error);
       yield {
         alpha: [...alpha.data],
         loss: step.outerLoss,
-        hypergradient: h,
-        exact,
-        cosine: dot(h, exact) / (norm(h) * norm(exact)),
-        relativeError: norm(h.map((value, i) => value - exact[i]!)) / norm(exact),
+        hypergradient: [...found.alpha.data],
+        exact: [...exact.hypergradient.alpha.data],
+        ...closeness(found, exact.hypergradient),
       };
       ({ alpha } = await step.hyper());
       if (start === "warm") ({ w } = await step.parameters());
     }
   } finally {
-    reference.destroy();
+    comparison.destroy();
   }
-}
-
-function dot(a: readonly number[], b: readonly number[]): number {
-  return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
-}
-
-function norm(a: Iterable<number>): number {
-  return Math.hypot(...a);
 }

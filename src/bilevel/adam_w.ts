@@ -1,5 +1,5 @@
 import { type AdamW, adamWAdjoint, adamWStep, adamWTangent } from "../../shaders/adam_w_step.ts";
-import { Block, type Resource } from "../gpu/block.ts";
+import { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
 import type { InnerKernels, InnerOptimizer, RingMaker, State, Tangents } from "./inner_optimizer.ts";
 import type { Problem } from "./problem.ts";
@@ -49,7 +49,7 @@ class AdamWKernels implements InnerKernels {
   readonly once: InnerKernels["once"];
   readonly #vectors: Vectors;
   readonly #adam: AdamW;
-  /** m_t, s_t and g_t; the step's slot is that of state t - 1. */
+  /** m_{t-1}, s_{t-1} and g_t; the slot is that of state t - 1. */
   readonly #stored: Trajectory;
   /** The adjoints of m and s. */
   readonly #momentAdjoint: Block;
@@ -78,15 +78,12 @@ class AdamWKernels implements InnerKernels {
     ]);
   }
 
-  pullBack(sequence: Sequence, t: number, product: { after: boolean; before: boolean }): void {
-    const moments = product.before ? this.#stored.slot(t - 1) : undefined;
-    this.#adjoint(sequence, t, { ...product, carry: product.before, moments });
+  pullBack(sequence: Sequence, t: number, { after, before }: { after: boolean; before: boolean }): void {
+    this.#adjoint(sequence, t, { after, before, carry: before });
   }
 
   pullOnce(sequence: Sequence, t: number): void {
-    const moments = { block: this.state.block };
-    const gradient = { block: this.#vectors.gradient };
-    this.#adjoint(sequence, t, { after: false, before: true, carry: false, moments, gradient });
+    this.#adjoint(sequence, t, { after: false, before: true, carry: false });
   }
 
   /** No coefficient is learned. */
@@ -101,34 +98,25 @@ class AdamWKernels implements InnerKernels {
       ["write", { block: parameters }],
       ["read", { block: gradient }],
       ["write", { block: state! }],
-      ["read", { block: this.state.block }],
-      ["read", { block: vectors.gradient }],
+      ["read", this.#stored.slot(t - 1)],
       ["uniform", vectors.row(t)],
     ];
     vectors.dispatch(sequence, "tangent step", count, 10, code, list, columns * lanes);
   }
 
-  /** Of the step whose moments are given, in a block with the gradient behind them or without. */
   #adjoint(
     sequence: Sequence,
     t: number,
-    options: {
-      after: boolean;
-      before: boolean;
-      carry: boolean;
-      moments: Resource | undefined;
-      gradient?: Resource;
-    },
+    product: { after: boolean; before: boolean; carry: boolean },
   ): void {
     const vectors = this.#vectors;
-    const { after, before, carry, moments, gradient } = options;
-    const code = adamWAdjoint(this.#adam, { after, before, carry, live: gradient !== undefined });
+    const { after, before, carry } = product;
+    const code = adamWAdjoint(this.#adam, product);
     vectors.dispatch(sequence, "adjoint step", this.#adam.count, before ? 10 : 3, code, [
       ["write", { block: vectors.adjoint }],
       before ? ["write", { block: vectors.direction }] : undefined,
       after ? ["read", { block: vectors.curvature }] : undefined,
-      moments && ["read", moments],
-      gradient && ["read", gradient],
+      before ? ["read", this.#stored.slot(t - 1)] : undefined,
       carry ? ["write", { block: this.#momentAdjoint }] : undefined,
       before ? ["uniform", vectors.row(t)] : undefined,
     ]);

@@ -6,8 +6,8 @@ export interface Estimator {
   readonly name: string;
   /** States of the trajectory it stores, for a horizon of `steps`. */
   slots(steps: number): number;
-  /** Jacobian and Hessian products it takes. */
-  products(steps: number): number;
+  /** Jacobian and Hessian products it takes, at most; of α with so many elements. */
+  products(steps: number, hyperparameters: number): number;
   /** Records the inner loop and everything that makes h out of it; E goes to the outer loss. */
   record(unroll: Unroll): void;
 }

@@ -9,6 +9,8 @@ export interface InnerOptimizer<H extends string = string> {
   readonly name: string;
   readonly lr: number | H;
   readonly momentum?: number | H;
+  /** Is the rule just v = μ v + ∇L, w = w - η v? */
+  readonly heavyBall?: boolean;
   /** Two numbers for the step table's row of step t = 1 … T, `step.constants` in kernels. */
   constants?(t: number): readonly [number, number];
   /** Its kernels for the vectors of one unroll. `ring` makes a ring of as many states as the unroll stores. */
@@ -48,7 +50,7 @@ export interface InnerKernels {
   readonly state: State | undefined;
   /** Does the state go on where a warm start goes on with w? Else it is zero at the start of every inner loop. */
   readonly continues: boolean;
-  /** Does `pullBack` read more of the forward run than w, so that steps have to store it? */
+  /** Do the moves below `step` read more of it than w_{t-1}, so that it has to store its state? */
   readonly readsTrajectory: boolean;
   /**
    * Of one step on its own, no later step counting through the state: r = weight · vector, where p is the vector or
@@ -64,8 +66,8 @@ export interface InnerKernels {
   pullBack(sequence: Sequence, t: number, product: { after: boolean; before: boolean }): void;
   /** The vector of `once`, right after step t. */
   pullOnce(sequence: Sequence, t: number): void;
-  /** What dE/dη_t and dE/dμ_t get in the reverse sweep, after `pullBack`. */
-  addTerms(sequence: Sequence, t: number): void;
+  /** What dE/dη_t and dE/dμ_t get in the reverse sweep, after `pullBack`; `newest`: the state is that of step t. */
+  addTerms(sequence: Sequence, t: number, newest: boolean): void;
   /** The same of step t on its own, right after it, with p = ∇E. */
   addTermsOnce(sequence: Sequence, t: number): void;
   /** (ẇ, the state's tangent) of step t ← of step t-1, right after the step itself. */

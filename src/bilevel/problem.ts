@@ -49,7 +49,7 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   /** Where groups of α have to stay; each outer step ends with a projection. Several on one group stand in a list. */
   readonly constraints?: Readonly<Partial<Record<NoInfer<H>, Stated>>>;
   /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
-  readonly start?: H;
+  readonly start?: NoInfer<H>;
   /** Independent inner problems side by side, each from the same w_0; the hypergradient is their mean. */
   readonly lanes?: number;
   /** Seed of the batches. */
@@ -126,6 +126,8 @@ export function bilevel<
     return { group: given, offset: leaves.hyperLayout.offset(given), perStep: size(shape) !== 1 };
   };
   const constraints = checkConstraints(hyper, spec.constraints);
+  if (typeof optimizer.prepare !== "function")
+    throw new ProblemError("inner.optimizer is none for the inner loop: give sgd() or adamW()");
   const lr = rate("lr", optimizer.lr);
   const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
   const inner = traceLevel(leaves, spec.inner, steps, seed);

@@ -21,7 +21,7 @@ interface SgdRule {
  * @throws ProblemError
  */
 export function sgd(options: { lr: number; momentum?: number } & SgdRule): InnerOptimizer<never>;
-export function sgd<H extends string>(
+export function sgd<const H extends string>(
   options: { lr: number | H; momentum?: number | H } & SgdRule,
 ): InnerOptimizer<H>;
 export function sgd({
@@ -40,6 +40,7 @@ export function sgd({
     name: nesterov ? "nesterov" : "sgd",
     lr,
     momentum,
+    heavyBall: !nesterov && weightDecay === 0,
     prepare: (problem, vectors, ring) =>
       new SgdKernels(problem, vectors, ring, { nesterov, decay: weightDecay }),
   };
@@ -52,14 +53,13 @@ class SgdKernels implements InnerKernels {
   readonly once: InnerKernels["once"];
   readonly #vectors: Vectors;
   readonly #lanes: number;
-  readonly #steps: number;
   readonly #rule: Sgd;
   readonly #rates: { readonly lr: Rate; readonly momentum: Rate };
   /** v_{t-1}, where η or μ is learned. */
   readonly #stored: Trajectory | undefined;
 
   constructor(
-    { leaves, lanes, steps, lr, momentum = { value: 0 } }: Problem,
+    { leaves, lanes, lr, momentum = { value: 0 } }: Problem,
     vectors: Vectors,
     ring: RingMaker,
     { nesterov, decay }: { nesterov: boolean; decay: number },
@@ -67,7 +67,6 @@ class SgdKernels implements InnerKernels {
     this.#vectors = vectors;
     this.#rates = { lr, momentum };
     this.#lanes = lanes;
-    this.#steps = steps;
     const learned = "group" in lr || "group" in momentum;
     const velocity = learned || !("value" in momentum && momentum.value === 0);
     const [rate, mu] = [coefficientOf(lr), coefficientOf(momentum)];
@@ -118,9 +117,8 @@ class SgdKernels implements InnerKernels {
   pullOnce(): void {}
 
   /** dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩. */
-  addTerms(sequence: Sequence, t: number): void {
+  addTerms(sequence: Sequence, t: number, newest: boolean): void {
     const { adjoint, direction } = this.#vectors;
-    const newest = t === this.#steps;
     this.#addTerm(sequence, t, "lr", adjoint, newest ? this.#newest() : this.#stored?.slot(t), {
       factor: -1,
     });

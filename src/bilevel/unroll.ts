@@ -7,8 +7,9 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { type LeafBindings, Program, type ProgramOptions } from "../graph/program.ts";
 import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Tangents } from "./inner_optimizer.ts";
 import { Columns } from "./columns.ts";
+import { FixedPoint } from "./fixed_point.ts";
+import type { Tangents } from "./inner_optimizer.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
 import { ProblemError } from "./problem_error.ts";
 import { Vectors, type Weights } from "./vectors.ts";
@@ -17,6 +18,15 @@ import { Vectors, type Weights } from "./vectors.ts";
 export interface ProductHalves {
   readonly parameters: boolean;
   readonly hyper: boolean;
+}
+
+/** Blocks, and copies of what they held. */
+export type Snapshot = ReadonlyMap<Block, Block>;
+
+/** dw_t/dα as columns, with what the optimizer's tangent needs. */
+export interface Jacobian {
+  readonly columns: Columns;
+  readonly tangents: Tangents;
 }
 
 type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter"> & { readonly lanes?: number };
@@ -78,6 +88,16 @@ export class Unroll {
     return [lr, momentum].some((rate) => rate !== undefined && "group" in rate);
   }
 
+  /** Does the optimizer's adjoint itself, not only the terms of a learned η or μ, read a stored state? */
+  get adjointReadsState(): boolean {
+    return this.vectors.optimizer.readsTrajectory && !this.learnsOptimizer;
+  }
+
+  /** Does it, or do they? Then steps have to store the state. */
+  get needsOptimizerState(): boolean {
+    return this.vectors.optimizer.readsTrajectory;
+  }
+
   /** Settles where everything is in memory; called once, when all is recorded. */
   finish(): void {
     const arena = new Arena("activations");
@@ -94,7 +114,7 @@ export class Unroll {
    * not said) what the optimizer's adjoint needs of the step.
    */
   innerStep(t: number, { store, state = store }: { store: boolean; state?: boolean }): void {
-    this.#gradient.record(this.main, this.#leaves(t, this.vectors.parameters));
+    this.innerGradient(t);
     this.vectors.optimizer.step(this.main, t, { parameters: store, state });
   }
 
@@ -158,15 +178,34 @@ export class Unroll {
     this.vectors.addStart(this.main);
   }
 
-  /** (H_ww r, H_αw r) at the stored w_{t-1}. */
-  product(t: number, { parameters, hyper }: ProductHalves): void {
-    const halves = { parameters, hyper };
+  /** (H_ww r, H_αw r) of step t, at the stored w_{t-1} or `at` another place. */
+  product(t: number, halves: ProductHalves, at: Resource = this.storedState(t - 1)): void {
     const program = this.#program(`product ${nameOf(halves)}`, () => ({
       ...this.#product(halves),
       after: [this.#prelude],
     }));
-    const { storedParameters, direction } = this.vectors;
-    program.record(this.main, this.#leaves(t, storedParameters.slot(t - 1), direction));
+    program.record(this.main, this.#leaves(t, at, this.vectors.direction));
+  }
+
+  /** w_t in the ring. */
+  storedState(t: number): Resource {
+    return this.vectors.storedParameters.slot(t);
+  }
+
+  /** A copy of w and of the optimizer's state as they are now. */
+  save(label: string): Snapshot {
+    const { parameters, optimizer } = this.vectors;
+    const saved = [parameters, ...(optimizer.state ? [optimizer.state.block] : [])].map((block) => {
+      const copy = new Block(`${block.label} ${label}`, "trajectory", block.bytes);
+      this.vectors.copy(this.main, block, copy);
+      return [block, copy] as const;
+    });
+    return new Map(saved);
+  }
+
+  /** w and the optimizer's state ← what they were. */
+  restore(snapshot: Snapshot): void {
+    for (const [block, copy] of snapshot) this.vectors.copy(this.main, copy, block);
   }
 
   /**
@@ -177,7 +216,10 @@ export class Unroll {
     const { storedParameters, parameters, optimizer } = this.vectors;
     optimizer.pullOnce(this.main, t);
     const at = this.needsStoredState ? storedParameters.slot(t - 1) : { block: parameters };
-    this.#frozen({ parameters: false, hyper: true }).record(this.main, this.#leaves(t, at, optimizer.once.vector));
+    this.#frozen({ parameters: false, hyper: true }).record(
+      this.main,
+      this.#leaves(t, at, optimizer.once.vector),
+    );
   }
 
   /** With the product of `mixedAlongOuterGradient`, what E(w_t) owes α through step t alone. */
@@ -242,14 +284,20 @@ export class Unroll {
     return this.#solve;
   }
 
-  /** The inner gradient at w_T, whose activations `frozenProduct` then reuses. */
-  linearize(): void {
-    this.#gradient.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
+  /** ∇L of step t at the current w, whose activations `frozenProduct` then reuses. */
+  innerGradient(t = this.steps): void {
+    this.#gradient.record(this.main, this.#leaves(t, this.vectors.parameters));
   }
 
-  /** (H_ww x, H_αw x) at w_T, after `linearize()`: tangents alone, as all values are in memory. */
-  frozenProduct(x: Block, halves: ProductHalves): void {
-    this.#frozen(halves).record(this.main, this.#leaves(this.steps, this.vectors.parameters, x));
+  /** (H_ww x, H_αw x) where `innerGradient` was last computed: tangents alone, as all values are in memory. */
+  frozenProduct(x: Block, halves: ProductHalves, t = this.steps): void {
+    this.#frozen(halves).record(this.main, this.#leaves(t, this.vectors.parameters, x));
+  }
+
+  /** The inner loop in whole numbers, for `range` ≥ |w|, |v|. */
+  fixedPoint({ range }: { range: number }): FixedPoint {
+    const limit = this.#gpu.device.limits.maxBufferSize;
+    return new FixedPoint(this.#problem, this.vectors, { range, limit });
   }
 
   /** n vectors like w to be pushed through products side by side; with `hyper`, column c goes along element c of α. */
@@ -268,16 +316,15 @@ export class Unroll {
     const { parameters, hyper, gradient, count, lane } = columns;
     const program = this.#program(`products of ${count} columns`, () => ({
       outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
-      seeds: new Map([
-        [leaves.parameters, lane.w],
-        ...(hyper ? [[leaves.hyper, lane.a] as const] : []),
-      ]),
+      seeds: new Map([[leaves.parameters, lane.w], ...(hyper ? [[leaves.hyper, lane.a] as const] : [])]),
       after: [this.#prelude, this.#gradient],
       lanes: count,
       samePoint: true,
     }));
     const at =
-      state === "current" ? { block: this.vectors.parameters } : this.vectors.storedParameters.slot(state - 1);
+      state === "current"
+        ? { block: this.vectors.parameters }
+        : this.vectors.storedParameters.slot(state - 1);
     const { primal } = this.#leaves(state === "current" ? this.steps : state, at);
     const tangent = new Map([
       [leaves.parameters, { block: parameters }],
@@ -286,9 +333,27 @@ export class Unroll {
     program.record(this.main, { primal, tangent });
   }
 
-  /** dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩ in the reverse sweep. */
-  addOptimizerTerms(t: number): void {
-    this.vectors.optimizer.addTerms(this.main, t);
+  /**
+   * dE/dη_t += -⟨p, v_t⟩ and dE/dμ_t += ⟨r, v_{t-1}⟩ in the reverse sweep; `newest`: step t is the one that the inner
+   * loop ran last, so that v_t is where it left it.
+   */
+  addOptimizerTerms(t: number, { newest = t === this.steps }: { newest?: boolean } = {}): void {
+    this.vectors.optimizer.addTerms(this.main, t, newest);
+  }
+
+  /** The terms of η_t and μ_t along a line on which w moves by -`back` / T at each step, so that v = back / (T η). */
+  addLineTerms(t: number, back: Block): void {
+    const { lr, momentum } = this.#problem;
+    const { adjoint, direction } = this.vectors;
+    const weight = { factor: 1 / this.steps, rate: "inverse" } as const;
+    if ("group" in lr)
+      this.vectors.addDot(this.main, t, adjoint, { block: back }, lr, { ...weight, factor: -1 / this.steps });
+    if (momentum && "group" in momentum && t > 1) {
+      // v of step t - 1 has the rate of step t - 1, but its term belongs to μ_t.
+      const { offset, perStep } = momentum;
+      const next = { offset: perStep ? offset + 1 : offset, perStep };
+      this.vectors.addDot(this.main, t - 1, direction, { block: back }, next, weight);
+    }
   }
 
   /** The same right after inner step t, with p for the adjoint and -η_t p for r. */
@@ -296,17 +361,36 @@ export class Unroll {
     this.vectors.optimizer.addTermsOnce(this.main, t);
   }
 
-  /** The tangents of the optimizer's state in `columns` directions of α, zero; undefined without a state. */
-  stateTangent(columns: number): Block | undefined {
-    return this.vectors.stateTangent(this.main, columns);
+  /**
+   * dw/dα and the same of the optimizer's state, a column for each element of α; at the start dw_0/dα and zero.
+   * `carried`: the inner loop goes on where the last one ended, and so do they.
+   */
+  jacobian({ carried }: { carried: boolean }): Jacobian {
+    const { leaves, start } = this.#problem;
+    const { hyperLayout, parameterLayout } = leaves;
+    const columns = this.columns(hyperLayout.size, { hyper: this.hasMixed });
+    columns.clearHyper(this.main);
+    const sequence = carried ? this.begin : this.main;
+    columns.clearParameters(
+      sequence,
+      parameterLayout.size,
+      start === undefined ? undefined : hyperLayout.offset(start),
+    );
+    const goesOn = carried && this.vectors.optimizer.continues;
+    const state = this.vectors.stateTangent(goesOn ? this.begin : this.main, columns.count);
+    const { count, parameters, gradient } = columns;
+    return { columns, tangents: { columns: count, first: 0, parameters, gradient, state } };
   }
 
-  /**
-   * The tangent of inner step t, right after the step: ẇ_t and the state's tangent from those before and
-   * ġ = H_ww ẇ_{t-1} + H_wα α̇. Where η or μ is learned, the step must have stored its state.
-   */
-  pushForward(t: number, tangents: Tangents): void {
+  /** The Jacobian after inner step t, right after the step, which has to store the state before it. */
+  pushForward(t: number, { columns, tangents }: Jacobian): void {
+    this.columnProducts(columns, t);
     this.vectors.optimizer.pushForward(this.main, t, tangents);
+  }
+
+  /** h += ⟨p, ẇ⟩ of each column. */
+  addJacobian({ columns }: Jacobian): void {
+    this.vectors.addColumnDots(this.main, columns.parameters, columns.count);
   }
 
   /** A product at the state that the inner gradient was last computed at. */
@@ -359,7 +443,7 @@ export class Unroll {
         name,
         lanes: this.#problem.lanes,
         ...options(),
-        adapter: this.#gpu.choice.kind,
+        adapter: this.#gpu.choice,
       });
       this.#programs.set(name, program);
     }

@@ -8,11 +8,11 @@ import type { Problem } from "./problem.ts";
 import { type Coefficient, coefficientOf } from "./rate.ts";
 import { Trajectory } from "./trajectory.ts";
 
-/** y ← decay y + factor x, with `rate` decay y + factor η_t x. */
+/** y ← decay y + factor x, with `rate` decay y + factor η_t x, with its inverse decay y + factor / η_t x. */
 export interface Weights {
   readonly decay?: number;
   readonly factor?: number;
-  readonly rate?: boolean;
+  readonly rate?: boolean | "inverse";
 }
 
 /** No inner step diverged. */
@@ -128,6 +128,22 @@ export class Vectors {
     if (state) this.clear(sequence, state.block, state.vectors);
   }
 
+  /** A block ← another of the same size. */
+  copy(sequence: Sequence, from: Block, to: Block): void {
+    const count = from.bytes / 4;
+    const whole: View = { offset: 0, lane: 0 };
+    const code = stridedCopy(count, "i", "true", { primal: whole }, { primal: whole });
+    this.dispatch(
+      sequence,
+      "copy",
+      count,
+      2,
+      code,
+      [["read", { block: from }], undefined, ["write", { block: to }]],
+      1,
+    );
+  }
+
   /** h ← 0. */
   clearHypergradient(sequence: Sequence): void {
     this.#clear(sequence, this.hypergradient, this.#problem.leaves.hyperLayout.size, this.lane.a);
@@ -172,19 +188,49 @@ export class Vectors {
     { offset, perStep }: { readonly offset: number; readonly perStep: boolean },
     { factor = 1, rate = false }: Weights,
   ): void {
-    const { leaves, lanes } = this.#problem;
-    const count = leaves.parameterLayout.size;
-    const scale = this.#scale(rate);
     const flat: View = { offset: 0, lane: this.lane.w };
     const out = { offset, lane: this.lane.a, perStep };
+    const views = [flat, flat, out] as const;
+    this.#dots(
+      sequence,
+      t,
+      { block: a },
+      b,
+      views,
+      { factor, scale: this.#scale(rate) },
+      this.#problem.lanes,
+    );
+  }
+
+  /** h_c += ⟨p, x_c⟩ for the columns x_c, vectors like w one behind another, of a problem with one lane. */
+  addColumnDots(sequence: Sequence, x: Block, columns: number): void {
+    const views = [
+      { offset: 0, lane: 0 },
+      { offset: 0, lane: this.lane.w },
+      { offset: 0, lane: 1, perStep: false },
+    ] as const;
+    const once = { factor: 1, scale: this.#scale(false) };
+    this.#dots(sequence, this.#problem.steps, { block: this.adjoint }, { block: x }, views, once, columns);
+  }
+
+  #dots(
+    sequence: Sequence,
+    t: number,
+    a: Resource,
+    b: Resource,
+    [left, right, out]: readonly [View, View, View & { perStep: boolean }],
+    weight: { factor: number; scale: Coefficient },
+    lanes: number,
+  ): void {
+    const count = this.#problem.leaves.parameterLayout.size;
     sequence.add({
       label: "dot",
-      code: addDot(count, flat, flat, out, { factor, scale }),
+      code: addDot(count, left, right, out, weight),
       bindings: bindings(
-        ["read", { block: a }],
+        ["read", a],
         ["read", b],
         ["write", { block: this.hypergradient }],
-        this.coefficient(scale),
+        this.coefficient(weight.scale),
         ["uniform", this.row(t)],
       ),
       grid: [1, 1, lanes],
@@ -213,8 +259,9 @@ export class Vectors {
     this.dispatch(sequence, "fill", count, 1, code, [["write", { block }]], lanes);
   }
 
-  #scale(rate: boolean): Coefficient {
-    return rate ? coefficientOf(this.#problem.lr) : { literal: 1 };
+  #scale(rate: boolean | "inverse"): Coefficient {
+    if (rate === false) return { literal: 1 };
+    return { ...coefficientOf(this.#problem.lr), inverse: rate === "inverse" };
   }
 
   /** How a kernel binds a coefficient: a learned one is read from α. */

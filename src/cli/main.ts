@@ -2,7 +2,9 @@ import { UsageError } from "../host/errors.ts";
 import { ownPackage } from "../host/packages.ts";
 import { print } from "../host/terminal.ts";
 import { benchCommand } from "./bench-command.ts";
+import { checkCommand } from "./check-command.ts";
 import type { Command } from "./command.ts";
+import { compareCommand } from "./compare-command.ts";
 import { doctorCommand } from "./doctor-command.ts";
 import { runCommand } from "./run.ts";
 import { runScript } from "./script.ts";
@@ -10,6 +12,8 @@ import { runScript } from "./script.ts";
 /** Every command; a new one is a line here. */
 const commands: Record<string, Command> = {
   run: runCommand,
+  compare: compareCommand,
+  check: checkCommand,
   doctor: doctorCommand,
   bench: benchCommand,
 };

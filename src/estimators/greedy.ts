@@ -14,13 +14,13 @@ export function greedy({ gamma }: { gamma: number }): Estimator {
     slots: () => 1,
     products: (steps) => steps,
     record(unroll) {
-      const { steps, needsStoredState, learnsOptimizer, hasMixed } = unroll;
+      const { steps, needsStoredState, needsOptimizerState, hasMixed } = unroll;
       if (unroll.learnsStart) {
         throw new ProblemError("w_0 is a hyperparameter: the greedy sum has no term for it. Use rmd()");
       }
       unroll.clearHypergradient();
       for (let t = 1; t <= steps; t++) {
-        unroll.innerStep(t, { store: needsStoredState, state: learnsOptimizer });
+        unroll.innerStep(t, { store: needsStoredState, state: needsOptimizerState });
         if (t < steps) unroll.outerGradient();
         else unroll.outerValue({ gradient: true, direct: "hold" });
         if (hasMixed) unroll.mixedAlongOuterGradient(t);

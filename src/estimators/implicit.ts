@@ -30,7 +30,7 @@ export function implicit({ name, products, solve }: ImplicitEstimator): Estimato
       }
       unroll.innerLoop();
       unroll.outerValue({ gradient: true, direct: "set" });
-      unroll.linearize();
+      unroll.innerGradient();
       const q = solve(unroll);
       unroll.frozenProduct(q, { parameters: false, hyper: true });
       unroll.addMixed(unroll.steps, { factor: -1 });

@@ -1,9 +1,16 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { UsageError } from "../host/errors.ts";
+import { cg } from "./cg.ts";
+import { checkpointed } from "./checkpointed.ts";
+import { drmad } from "./drmad.ts";
 import { firstOrder } from "./first_order.ts";
+import { fmd, rtho } from "./fmd.ts";
 import { greedy } from "./greedy.ts";
+import { inexactGd, inexactHb } from "./inexact_ad.ts";
 import { krmd, rmd, t1t2 } from "./krmd.ts";
+import { neumann } from "./neumann.ts";
+import { nystrom } from "./nystrom.ts";
 
 /** A number that estimators take; it has the same name, and the same flag, with all of them. */
 export interface Parameter {
@@ -22,11 +29,23 @@ const parameterTable = {
     kind: "count",
     ofSteps: true,
   },
+  every: {
+    metavar: "N",
+    about: "store each N-th state and run the steps between anew; without it ⌈√T⌉",
+    kind: "count",
+    ofSteps: true,
+  },
   gamma: {
     metavar: "GAMMA",
     about: "the weight of a term falls by this factor from each inner step to the one before, from 0 to 1",
     kind: "share",
   },
+  terms: { metavar: "N", about: "the series has N + 1 terms", kind: "count" },
+  iterations: { metavar: "N", about: "iterations of the linear solver, at most", kind: "count" },
+  tolerance: { metavar: "TOL", about: "the solver stops at this relative residual", kind: "number" },
+  beta: { metavar: "BETA", about: "momentum of the linear solver, from 0 to 1", kind: "share" },
+  rank: { metavar: "RANK", about: "columns of the Hessian that its inverse is built from", kind: "count" },
+  rho: { metavar: "RHO", about: "added to the diagonal of the Hessian", kind: "number" },
 } as const satisfies Record<string, Parameter>;
 
 export type ParameterName = keyof typeof parameterTable;
@@ -50,9 +69,20 @@ function entry<D extends Given>(defaults: D, make: (given: D) => Estimator): Nam
 const table = {
   rmd: entry({}, rmd),
   krmd: entry({ k: 5 }, krmd),
+  checkpointed: entry({ every: undefined }, checkpointed),
+  fmd: entry({}, fmd),
   t1t2: entry({}, t1t2),
   greedy: entry({ gamma: 0.9 }, greedy),
   "first-order": entry({}, firstOrder),
+  neumann: entry({ terms: 10 }, neumann),
+  cg: entry({ iterations: 20, tolerance: 1e-6 }, cg),
+  nystrom: entry({ rank: 10, rho: 0.01 }, nystrom),
+  "inexact-gd": entry({ iterations: 10 }, inexactGd),
+  "inexact-hb": entry({ iterations: 10, beta: 0.9 }, ({ beta, ...given }) =>
+    inexactHb({ ...given, momentum: beta }),
+  ),
+  drmad: entry({}, drmad),
+  rtho: entry({}, rtho),
 } satisfies Record<string, Named>;
 
 export type EstimatorName = keyof typeof table;
@@ -84,9 +114,15 @@ export function estimatorNamed(
     const fitting = normal !== undefined && parameters[parameter].ofSteps ? Math.min(normal, steps) : normal;
     return [parameter, given[parameter] ?? fitting];
   });
-  const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [value]));
+  const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [shortest(value)]));
   const label = shown.length > 0 ? `${name}(${shown.join(", ")})` : name;
   return { estimator: table[name].make(Object.fromEntries(settled)), label };
+}
+
+/** "0.9", "1e-6" */
+function shortest(value: number): string {
+  const [plain, exponential] = [String(value), value.toExponential()];
+  return exponential.length < plain.length ? exponential : plain;
 }
 
 /**

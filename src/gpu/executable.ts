@@ -173,6 +173,11 @@ export class Executable {
     this.gpu.counters.dispatches += commands.length;
   }
 
+  /** Bytes of all buffers, as WebGPU tells their sizes. */
+  get allocated(): number {
+    return [...this.#buffers.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
   /** Copies bytes of a block back to the host. @throws the device's first error. */
   async read(block: Block, offset = 0, size = block.bytes - offset): Promise<ArrayBuffer> {
     return await readBuffer(this.gpu, this.buffer(block), offset, size);

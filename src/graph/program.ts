@@ -4,7 +4,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Block, Resource } from "../gpu/block.ts";
 import type { Access, Binding, Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
-import type { AdapterKind } from "../host/gpu.ts";
+import type { AdapterTraits } from "../host/gpu.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
 import { formatShape, size } from "./shape.ts";
 import { assembly, constantValue, type Operand, parents, type Tensor } from "./tensor.ts";
@@ -33,7 +33,7 @@ export interface ProgramOptions {
   readonly lanes: number;
   /** All lanes are at the same point: they differ in their tangents alone, as the columns of a Jacobian do. */
   readonly samePoint?: boolean;
-  readonly adapter: AdapterKind;
+  readonly adapter: AdapterTraits;
 }
 
 /** Buffers for the leaves; those of tangents for the seeds. */

@@ -1,6 +1,6 @@
 import type { View } from "../../shaders/operand.ts";
 import { HypergradError } from "../gpu/errors.ts";
-import type { AdapterKind } from "../host/gpu.ts";
+import type { AdapterTraits } from "../host/gpu.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
 
 export type DType = "f32" | "i32";
@@ -26,7 +26,7 @@ export interface Operand {
 export interface KernelCall {
   readonly inputs: readonly Operand[];
   readonly out: Operand;
-  readonly adapter: AdapterKind;
+  readonly adapter: AdapterTraits;
 }
 
 /** WGSL with entry point `main`, workgroups in x and y (z is the lane), and floating-point operations a lane. */

@@ -36,7 +36,7 @@ export function readArguments<T, S>(
       help: { option: { names: ["-h", "--help"] }, onShow: () => ended },
       onError: () => ended,
       showDefault: true,
-      showChoices: true,
+      showChoices: { maxItems: Number.POSITIVE_INFINITY },
       aboveError: "none",
       termWidth: "auto",
       maxWidth: 100,

@@ -10,11 +10,17 @@ export { AdapterError } from "./errors.ts";
 
 export type AdapterKind = "hardware" | "lavapipe" | "swiftshader" | "software";
 
-export interface AdapterChoice {
+/** What the choice between variants of a kernel goes by. */
+export interface AdapterTraits {
+  readonly kind: AdapterKind;
+  /** Threads of every subgroup, where WGSL has subgroups and they are of one size. */
+  readonly subgroupSize?: number;
+}
+
+export interface AdapterChoice extends AdapterTraits {
   adapter: GPUAdapter;
   /** The adapter's name for people. */
   description: string;
-  kind: AdapterKind;
   /** Runs on the CPU. */
   software: boolean;
   /** Why this one and no other. */
@@ -101,6 +107,11 @@ function kindOf(info: GPUAdapterInfo): AdapterKind {
   return isSoftware ? "software" : "hardware";
 }
 
+function subgroupSizeOf({ features, info }: GPUAdapter): number | undefined {
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : undefined;
+}
+
 function describe({ adapter, source }: Candidate, request: AdapterRequest, toggles: string[]): AdapterChoice {
   const { info } = adapter;
   const kind = kindOf(info);
@@ -114,6 +125,7 @@ function describe({ adapter, source }: Candidate, request: AdapterRequest, toggl
     adapter,
     description: info.description || nameOf(info),
     kind,
+    subgroupSize: subgroupSizeOf(adapter),
     software: kind !== "hardware",
     why: why(kind, source, request),
     toggles,

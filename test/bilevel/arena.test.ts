@@ -1,8 +1,10 @@
 import { expect, test, vi } from "vitest";
+import { adamW } from "../../src/bilevel/adam_w.ts";
 import type { Estimator } from "../../src/bilevel/estimator.ts";
 import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
 import { adam } from "../../src/bilevel/outer_optimizer.ts";
 import type { Problem } from "../../src/bilevel/problem.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
 import { firstOrder } from "../../src/estimators/first_order.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
 import { krmd, rmd } from "../../src/estimators/krmd.ts";
@@ -44,6 +46,17 @@ const problems: readonly [string, () => Problem][] = [
   [
     "hyper-cleaning, mini-batches, η and μ",
     () => problem(hypercleaning, { batch: 5, outerBatch: 7, momentum: 0.5, learnRates: true }),
+  ],
+  [
+    "hyper-cleaning, Nesterov, weight decay",
+    () =>
+      problem(hypercleaning, {
+        optimizer: sgd({ lr: 0.4, momentum: 0.7, nesterov: true, weightDecay: 0.05 }),
+      }),
+  ],
+  [
+    "network, AdamW, 2 lanes",
+    () => problem(network, { optimizer: adamW({ lr: 0.05, weightDecay: 0.1 }), lanes: 2 }),
   ],
   ["network, 3 lanes", () => problem(network, { momentum: 0.9, lanes: 3 })],
 ];

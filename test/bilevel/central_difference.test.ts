@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { adamW } from "../../src/bilevel/adam_w.ts";
 import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
 import { rmd } from "../../src/estimators/krmd.ts";
 import { values } from "../../src/graph/values.ts";
 import { Random } from "../../src/random.ts";
@@ -17,6 +19,16 @@ const cases: readonly [Kind, string, Setting][] = [
     hypercleaning,
     "momentum, mini-batches, η and μ",
     { momentum: 0.5, lr: 0.4, batch: 5, outerBatch: 7, learnRates: true },
+  ],
+  [
+    hypercleaning,
+    "Nesterov, weight decay",
+    { optimizer: sgd({ lr: 0.4, momentum: 0.7, nesterov: true, weightDecay: 0.05 }) },
+  ],
+  [
+    network,
+    "AdamW, w_0, 3 lanes",
+    { optimizer: adamW({ lr: 0.05, epsilon: 0.01, weightDecay: 0.1 }), learnStart: true, lanes: 3 },
   ],
   [network, "schedules, w_0, 3 lanes", { lr: rising, momentum: falling, learnStart: true, lanes: 3 }],
 ];

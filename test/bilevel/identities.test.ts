@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { adamW } from "../../src/bilevel/adam_w.ts";
 import { hypergradient } from "../../src/bilevel/optimize.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
 import { krmd, rmd, t1t2 } from "../../src/estimators/krmd.ts";
 import { withGpu } from "../support/gpu.ts";
@@ -16,6 +18,16 @@ const cases: readonly [Kind, string, Setting][] = [
   [hypercleaning, "momentum, 3 lanes", { momentum: 0.9, lanes: 3 }],
   [hypercleaning, "mini-batches", { batch: 5, outerBatch: 7, momentum: 0.5 }],
   [network, "η and μ", { momentum: 0.6, learnRates: true }],
+  [
+    hypercleaning,
+    "Nesterov, weight decay",
+    { optimizer: sgd({ lr: 0.4, momentum: 0.7, nesterov: true, weightDecay: 0.05 }) },
+  ],
+  [
+    network,
+    "AdamW, mini-batches, 3 lanes",
+    { optimizer: adamW({ lr: 0.05, weightDecay: 0.1 }), batch: 5, outerBatch: 7, lanes: 3 },
+  ],
   [
     network,
     "schedules, mini-batches, 3 lanes",

@@ -1,3 +1,4 @@
+import type { InnerOptimizer } from "../../src/bilevel/inner_optimizer.ts";
 import { type BilevelSpec, bilevel, type Problem } from "../../src/bilevel/problem.ts";
 import { sgd } from "../../src/bilevel/sgd.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
@@ -25,6 +26,8 @@ export interface Setting {
   readonly momentum?: number | readonly number[];
   /** η and μ belong to α, as the groups "eta" and "mu". Lists always do. */
   readonly learnRates?: boolean;
+  /** Instead of SGD with `lr` and `momentum`. */
+  readonly optimizer?: InnerOptimizer<string>;
   /** w_0 belongs to α, as the group "start". */
   readonly learnStart?: boolean;
   /** Examples a mini-batch, in both losses. */
@@ -60,7 +63,7 @@ export function problem({ losses }: Kind, setting: Setting = {}): Problem<string
     groups[name] = values([given].flat());
     return name;
   };
-  const optimizer = sgd<string>({ lr: rate("eta", lr), momentum: rate("mu", momentum) });
+  const optimizer = setting.optimizer ?? sgd<string>({ lr: rate("eta", lr), momentum: rate("mu", momentum) });
   if (learnStart) groups.start = values(Object.values(parameters).flatMap(({ data }) => [...data]));
   return bilevel({
     parameters,

@@ -38,7 +38,7 @@ test.each(variedCases.map((kase) => [kase.name, kase] as const))(
     const at = sample(kase);
     const exact = reference(kase, at);
     for (const primal of [true, false]) {
-      const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], "hardware");
+      const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], { kind: "hardware" });
       expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's kernels");
     }
   },

@@ -1,10 +1,14 @@
 import type { Estimator } from "../../src/bilevel/estimator.ts";
 import { cg } from "../../src/estimators/cg.ts";
+import { checkpointed } from "../../src/estimators/checkpointed.ts";
+import { drmad } from "../../src/estimators/drmad.ts";
 import { firstOrder } from "../../src/estimators/first_order.ts";
+import { fmd } from "../../src/estimators/fmd.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
 import { inexactGd, inexactHb } from "../../src/estimators/inexact_ad.ts";
 import { krmd, rmd, t1t2 } from "../../src/estimators/krmd.ts";
 import { neumann } from "../../src/estimators/neumann.ts";
+import { reversible } from "../../src/estimators/reversible.ts";
 import type { GoldenMethod } from "./golden.ts";
 
 /** The estimator that a golden method names, or undefined while there is none. */
@@ -24,6 +28,14 @@ export function estimatorOf({
       return params.w0_term ? undefined : greedy({ gamma: Number(params.gamma) });
     case "first_order":
       return firstOrder();
+    case "checkpointed":
+      return checkpointed({ every: Number(params.every) });
+    case "drmad":
+      return drmad();
+    case "reversible":
+      return reversible();
+    case "fmd":
+      return fmd();
     case "neumann":
       return neumann({ terms: Number(params.N), step: stepOf(params) });
     case "cg":
@@ -41,9 +53,14 @@ export function estimatorOf({
   }
 }
 
-/** Implicit differentiation knows no hyperparameters of the optimizer and none in w_0: it refuses them. */
-export function isImplicit(method: string): boolean {
-  return ["neumann", "cg", "inexact_ad_gd", "inexact_ad_hb"].includes(method);
+/**
+ * Is the method refused where these groups are learned? Implicit differentiation knows neither the optimizer nor
+ * w_0, and the reversible loop needs to know μ beforehand.
+ */
+export function isRefused(method: string, groups: object): boolean {
+  const implicit = ["neumann", "cg", "inexact_ad_gd", "inexact_ad_hb"].includes(method);
+  if (implicit) return "eta" in groups || "mu" in groups || "w0" in groups;
+  return method === "reversible" && "mu" in groups;
 }
 
 function stepOf({ step }: GoldenMethod["params"]): number | undefined {

@@ -61,7 +61,7 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
 export function reductionKernel(reduction: Reduction, { inputs: [x], out, adapter }: KernelCall): KernelCode {
   const { outer, reduced, inner } = reduction;
   const sums = outer * inner;
-  const serial = reduced < (adapter === "hardware" ? 64 : 8192) || sums >= 1024;
+  const serial = reduced < (adapter.kind === "hardware" ? 64 : 8192) || sums >= 1024;
   return {
     code: (serial ? reduceSerial : reduceTree)(reduction, x!, out),
     grid: serial ? linearGrid(sums) : linearGrid(sums, 1),

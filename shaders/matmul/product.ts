@@ -1,0 +1,166 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import type { View } from "../operand.ts";
+
+/** The shape of one product and what is asked of it: enough to choose a tile. */
+export interface MatmulShape {
+  m: number;
+  n: number;
+  k: number;
+  aRow: number;
+  aCol: number;
+  bRow: number;
+  bCol: number;
+  a: View;
+  b: View;
+  bias?: View;
+  out: View;
+  /** Tangents; one that is absent is zero. They have the strides of their primals. */
+  da?: View;
+  db?: View;
+  dbias?: View;
+  dout: View;
+  /** Write `out`? */
+  primal: boolean;
+  /** Write `dout`? */
+  tangent: boolean;
+}
+
+/** One factor, seen along the rows of A or the columns of B (`across`) and along the sum (`along`). */
+export interface Factor {
+  name: "a" | "da" | "b" | "db";
+  binding: number;
+  axis: "row" | "col";
+  view: View;
+  across: number;
+  along: number;
+  extent: number;
+}
+
+export function factors(c: MatmulShape): Factor[] {
+  const row = { axis: "row", across: c.aRow, along: c.aCol, extent: c.m } as const;
+  const col = { axis: "col", across: c.bCol, along: c.bRow, extent: c.n } as const;
+  const da = c.tangent ? c.da : undefined;
+  const db = c.tangent ? c.db : undefined;
+  const all: (Factor | false | undefined)[] = [
+    (c.primal || db) && { name: "a", binding: 0, view: c.a, ...row },
+    da && { name: "da", binding: 1, view: da, ...row },
+    (c.primal || da) && { name: "b", binding: 2, view: c.b, ...col },
+    db && { name: "db", binding: 3, view: db, ...col },
+  ];
+  return all.filter((factor) => !!factor);
+}
+
+/** The products to add up, as [sum, left, right]: `s` is the primal sum, `t` the tangent. */
+export function terms(c: MatmulShape): [sum: "s" | "t", left: string, right: string][] {
+  return [
+    ...(c.primal ? [["s", "a", "b"] as ["s", string, string]] : []),
+    ...(c.tangent && c.da ? [["t", "da", "b"] as ["t", string, string]] : []),
+    ...(c.tangent && c.db ? [["t", "a", "db"] as ["t", string, string]] : []),
+  ];
+}
+
+/** Bindings, with each factor as scalars or as vectors of `width` elements. */
+export function bindings(c: MatmulShape, width: (factor: Factor) => number, outWidth: number): string {
+  return wgsl`
+${factors(c)
+  .map((f) => `@group(0) @binding(${f.binding}) var<storage, read> ${f.name}: array<${vector(width(f))}>;`)
+  .join("\n")}
+#if ${c.primal && c.bias}
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+#endif
+#if ${c.tangent && c.dbias}
+@group(0) @binding(5) var<storage, read> dbias: array<f32>;
+#endif
+#if ${c.primal}
+@group(0) @binding(6) var<storage, read_write> out: array<${vector(outWidth)}>;
+#endif
+#if ${c.tangent}
+@group(0) @binding(7) var<storage, read_write> dout: array<${vector(outWidth)}>;
+#endif
+`;
+}
+
+/** Rows and columns in steps of which workgroups or threads start: where they divide the matrix nothing hangs over. */
+export interface Sides {
+  row: number;
+  col: number;
+}
+
+/** Sums start at the bias of their column; then products are added; `row` and `col` are those of the first output. */
+export function sums(c: MatmulShape, rows: number, cols: number, sides: Sides): string {
+  const ragged = c.n % sides.col > 0;
+  const start = (sum: string, name: string, view: View | undefined) => wgsl`
+#if ${view !== undefined}
+${lines(cols, (j) => `  let ${name}${j} = ${name}[${at(view ?? { offset: 0, lane: 0 })} + ${inside("col", j, ragged, c.n - 1)}];`)}
+#endif
+${lines(rows, (i) => `  ${join(cols, (j) => `var ${sum}${i}_${j} = ${view ? `${name}${j}` : "0f"};`)}`)}`;
+  return wgsl`
+#if ${c.primal}
+${start("s", "bias", c.bias)}
+#endif
+#if ${c.tangent}
+${start("t", "dbias", c.dbias)}
+#endif`;
+}
+
+/** Adds the products of one term; `element` names what was read of a factor. */
+export function accumulate(
+  c: MatmulShape,
+  rows: number,
+  cols: number,
+  element: (name: string, i: number) => string,
+): string {
+  const products = terms(c);
+  return lines(rows, (i) =>
+    join(cols, (j) =>
+      products.map(([sum, l, r]) => `${sum}${i}_${j} += ${element(l, i)} * ${element(r, j)};`).join(" "),
+    ),
+  );
+}
+
+/** Elements that one write brings out. */
+export function outputWidth(c: MatmulShape, cols: number): number {
+  const views = [...(c.primal ? [c.out] : []), ...(c.tangent ? [c.dout] : [])];
+  return fit([cols, c.n, ...views.flatMap(({ offset, lane }) => [offset, lane])]);
+}
+
+export function stores(c: MatmulShape, rows: number, cols: number, width: number, sides: Sides): string {
+  const block = (i: number, j: number) => {
+    const store = (name: string, sum: string, view: View) => {
+      const index = `(${at(view)} + (row + ${i}) * ${c.n} + col + ${j})${over(width)}`;
+      return `${name}[${index}] = ${vector(width)}(${join(width, (q) => `${sum}${i}_${j + q}`, ", ")});`;
+    };
+    const guards = [
+      ...(c.m % sides.row ? [`row + ${i} < ${c.m}`] : []),
+      ...(c.n % sides.col ? [`col + ${j} < ${c.n}`] : []),
+    ];
+    const body = [
+      ...(c.primal ? [store("out", "s", c.out)] : []),
+      ...(c.tangent ? [store("dout", "t", c.dout)] : []),
+    ].join(" ");
+    return guards.length ? `  if (${guards.join(" && ")}) { ${body} }` : `  ${body}`;
+  };
+  return lines(rows, (i) => lines(cols / width, (j) => block(i, j * width)));
+}
+
+export const fit = (lengths: number[]) => [4, 2].find((width) => lengths.every((x) => x % width === 0)) ?? 1;
+export const vector = (width: number) => (width === 1 ? "f32" : `vec${width}f`);
+export const over = (width: number) => (width === 1 ? "" : ` / ${width}`);
+export const at = ({ offset, lane }: View) => (lane === 0 ? `${offset}u` : `${offset} + lane * ${lane}`);
+
+/** The index `row + i` or `col + i`; where a block may hang over the edge, no more than `last`. */
+export const inside = (axis: string, i: number, ragged: boolean, last: number) =>
+  ragged ? `min(${axis} + ${i}, ${last})` : `(${axis} + ${i})`;
+
+export const join = (count: number, text: (i: number) => string, separator = " ") =>
+  Array.from({ length: count }, (_, i) => text(i)).join(separator);
+export const lines = (count: number, text: (i: number) => string) => join(count, text, "\n");
+
+/** The least that WebGPU promises for `maxComputeWorkgroupsPerDimension`. */
+const maxGroups = 65535;
+
+/** So many workgroups in x and, where they are too many for one dimension, y. */
+export function lineOfGroups(count: number): [number, number] {
+  const y = Math.ceil(count / maxGroups);
+  return [Math.ceil(count / y), y];
+}

@@ -1,0 +1,95 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import {
+  accumulate,
+  at,
+  bindings,
+  type Factor,
+  factors,
+  lines,
+  type MatmulShape,
+  stores,
+  sums,
+} from "./product.ts";
+
+/** A workgroup of `rowThreads × colThreads`, each with `rows × cols` outputs, shares `depth` terms at a time. */
+export interface SharedTile {
+  memory: "shared";
+  rows: number;
+  cols: number;
+  rowThreads: number;
+  colThreads: number;
+  depth: number;
+}
+
+export function sharedTile(c: MatmulShape, tile: SharedTile): string {
+  const { rows, cols, rowThreads, colThreads, depth } = tile;
+  const used = factors(c);
+  const size = rowThreads * colThreads;
+  const side = { row: rows * rowThreads, col: cols * colThreads };
+  // One element of padding keeps a strided fill of the tile off a single memory bank.
+  const pitch = { row: side.row + 1, col: side.col + 1 };
+  const first = { row: "firstRow", col: "firstCol" };
+
+  /** Neighbouring threads read neighbouring elements of the buffer, whichever way the factor lies. */
+  const fill = (f: Factor) => wgsl`
+    for (var e = thread; e < ${side[f.axis] * depth}; e += ${size}) {
+#if ${f.along === 1}
+      let i = e / ${depth};
+      let q = e % ${depth};
+#else
+      let i = e % ${side[f.axis]};
+      let q = e / ${side[f.axis]};
+#endif
+      let there = ${first[f.axis]} + i < ${f.extent} && p + q < ${c.k};
+      var value = 0f;
+      if (there) { value = ${f.name}[${at(f.view)} + (${first[f.axis]} + i) * ${f.across} + (p + q) * ${f.along}]; }
+      ${f.name}Tile[q * ${pitch[f.axis]} + i] = value;
+    }`;
+
+  return wgsl`${bindings(c, () => 1, 1)}
+${used.map((f) => `var<workgroup> ${f.name}Tile: array<f32, ${pitch[f.axis] * depth}>;`).join("\n")}
+
+@compute @workgroup_size(${colThreads}, ${rowThreads})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let lane = group.z;
+  let firstRow = group.y * ${side.row};
+  let firstCol = group.x * ${side.col};
+  let row = firstRow + local.y * ${rows};
+  let col = firstCol + local.x * ${cols};
+${sums(c, rows, cols, side)}
+
+#if ${used.length > 0}
+  for (var p = 0u; p < ${c.k}; p += ${depth}) {
+${used.map(fill).join("")}
+    workgroupBarrier();
+    for (var q = 0u; q < ${depth}; q++) {
+${used
+  .map((f) =>
+    lines(
+      f.axis === "row" ? rows : cols,
+      (i) =>
+        `      let ${f.name}${i} = ${f.name}Tile[q * ${pitch[f.axis]} + local.${f.axis === "row" ? "y" : "x"} * ${f.axis === "row" ? rows : cols} + ${i}];`,
+    ),
+  )
+  .join("\n")}
+${accumulate(c, rows, cols, (name, i) => `${name}${i}`)}
+    }
+    workgroupBarrier();
+  }
+#endif
+${stores(c, rows, cols, 1, side)}
+}
+`;
+}
+
+/** Workgroups in x and y. */
+export function sharedGrid(
+  { m, n }: MatmulShape,
+  { rows, cols, rowThreads, colThreads }: SharedTile,
+): [number, number] {
+  return [Math.ceil(n / (cols * colThreads)), Math.ceil(m / (rows * rowThreads))];
+}

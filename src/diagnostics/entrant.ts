@@ -1,0 +1,153 @@
+import type { Estimator } from "../bilevel/estimator.ts";
+import type { LinearSolve } from "../bilevel/linear_solve.ts";
+import { type LogEntry, OuterLoop } from "../bilevel/outer_loop.ts";
+import { type Problem, ProblemError } from "../bilevel/problem.ts";
+import type { Gpu } from "../gpu/gpu.ts";
+import type { MemoryReport } from "../gpu/memory.ts";
+import type { Values } from "../graph/values.ts";
+
+/** Where to compute a hypergradient. */
+export interface Point<W extends string, H extends string> {
+  /** α; the problem's own when absent. */
+  readonly hyper?: Readonly<Record<H, Values>>;
+  /** Where the inner loop starts, with no momentum yet; w_0 when absent. */
+  readonly parameters?: Readonly<Record<W, Values>>;
+}
+
+/** What one estimator gives, and what it takes. */
+export interface Measured<H extends string> {
+  /** E(w_T, α) */
+  readonly outerLoss: number;
+  readonly hypergradient: Record<H, Values>;
+  /** Jacobian and Hessian products; of a linear solver those until it was done. */
+  readonly products: number;
+  /** How the linear solve of each lane ended, of an estimator that has one. */
+  readonly solves?: readonly LinearSolve[];
+  /** Median wall time of an outer step: the inner loop and the estimator, until the host hears of it. */
+  readonly ms: number;
+  /** Bytes on the GPU by role, as predicted. */
+  readonly memory: MemoryReport;
+  /** Bytes of the buffers that were really made. */
+  readonly bytes: number;
+}
+
+export interface Effort {
+  /** Timed runs. */
+  readonly repeats: number;
+  /** Runs before them. */
+  readonly warmUp: number;
+}
+
+/** The reason why there is no result. */
+export interface Refusal {
+  readonly error: string;
+}
+
+/** An estimator made ready for a problem, or the reason why it cannot be. */
+export class Entrant<W extends string, H extends string> {
+  readonly label: string;
+  readonly estimator: Estimator;
+  readonly #problem: Problem<W, H>;
+  readonly #gpu: Gpu;
+  readonly #loop: OuterLoop<W, H> | Refusal;
+
+  static async prepare<W extends string, H extends string>(
+    problem: Problem<W, H>,
+    gpu: Gpu,
+    label: string,
+    estimator: Estimator,
+  ): Promise<Entrant<W, H>> {
+    const loop = await orRefusal(gpu, () => OuterLoop.prepare(problem, { gpu, estimator }));
+    return new Entrant(problem, gpu, label, estimator, loop);
+  }
+
+  private constructor(
+    problem: Problem<W, H>,
+    gpu: Gpu,
+    label: string,
+    estimator: Estimator,
+    loop: OuterLoop<W, H> | Refusal,
+  ) {
+    this.#problem = problem;
+    this.#gpu = gpu;
+    this.label = label;
+    this.estimator = estimator;
+    this.#loop = loop;
+  }
+
+  /** Did the estimator take the problem, and was there memory for it? */
+  get isReady(): boolean {
+    return this.#loop instanceof OuterLoop;
+  }
+
+  /**
+   * What it gives at a point.
+   * @throws the device's error, if it has one: then there is nothing left to compare on.
+   */
+  async measure(point: Point<W, H>, { repeats, warmUp }: Effort): Promise<Measured<H> | Refusal> {
+    const loop = this.#loop;
+    if (!(loop instanceof OuterLoop)) return loop;
+    return orRefusal(this.#gpu, async () => {
+      for (let i = 0; i < warmUp; i++) await this.#run(loop, point);
+      const times: number[] = [];
+      let last: LogEntry | undefined;
+      for (let i = 0; i < repeats; i++) {
+        const { entry, ms } = await this.#run(loop, point);
+        times.push(ms);
+        last = entry;
+      }
+      const { outerLoss, solves } = last!;
+      return {
+        outerLoss,
+        hypergradient: await loop.hypergradient(),
+        products: this.#products(solves),
+        ...(solves && { solves }),
+        ms: median(times),
+        memory: loop.memory,
+        bytes: loop.executable.allocated,
+      };
+    });
+  }
+
+  async #run(loop: OuterLoop<W, H>, { hyper, parameters }: Point<W, H>) {
+    loop.setHyper(hyper ?? this.#problem.hyper);
+    if (parameters !== undefined) {
+      if (this.#problem.start !== undefined) {
+        throw new ProblemError(
+          "w_0 is a hyperparameter: the inner loop cannot start elsewhere. Give α alone",
+        );
+      }
+      loop.executable.run(loop.sequences.begin);
+      loop.setParameters(parameters);
+    }
+    const since = performance.now();
+    const [entry] = await loop.step({ restart: parameters === undefined, news: true });
+    return { entry: entry!, ms: performance.now() - since };
+  }
+
+  /** As the estimator states them; of an iterative solve one an iteration, and the mixed product. */
+  #products(solves: readonly LinearSolve[] | undefined): number {
+    const { steps, leaves } = this.#problem;
+    const most = this.estimator.products(steps, leaves.hyperLayout.size);
+    return solves ? Math.min(most, Math.max(...solves.map(({ iterations }) => iterations)) + 1) : most;
+  }
+
+  destroy(): void {
+    if (this.#loop instanceof OuterLoop) this.#loop.destroy();
+  }
+}
+
+async function orRefusal<T>(gpu: Gpu, task: () => Promise<T>): Promise<T | Refusal> {
+  try {
+    return await task();
+  } catch (error) {
+    gpu.check();
+    return { error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function median(times: readonly number[]): number {
+  const sorted = [...times].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

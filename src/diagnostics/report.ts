@@ -1,0 +1,108 @@
+import { formatBytes } from "../gpu/memory.ts";
+import { table } from "../report/table.ts";
+import type { GradientCheck } from "./check_gradient.ts";
+import type { Compared, ComparisonResult, ProblemSizes, Refused } from "./compare.ts";
+
+/** A comparison as text: a table, how linear solves ended, and the reasons of the estimators that have no row. */
+export function formatComparison<H extends string>(result: ComparisonResult<H>): string {
+  const { problem, reference, estimators, adapter } = result;
+  const groups = Object.keys(problem.groups) as H[];
+  const several = groups.length > 1 ? groups : [];
+  const compared = estimators.filter((row): row is Compared<H> => row.error === undefined);
+  const refused = estimators.filter((row): row is Refused => row.error !== undefined);
+  const headings = [
+    "estimator",
+    "cosine",
+    "relative error",
+    ...several.map((group) => `error of ${group}`),
+    "products",
+    "ms",
+    "memory",
+    "without data",
+  ];
+  const rows = compared.map((row) => [
+    row.label,
+    formatCosine(row.cosine),
+    formatError(row.relativeError),
+    ...several.map((group) => formatError(row.groups[group].relativeError)),
+    String(row.products),
+    row.ms.toPrecision(3),
+    formatBytes(row.bytes),
+    formatBytes(row.bytes - (row.memory.data ?? 0)),
+  ]);
+  return [
+    ...(rows.length > 0 ? [table(headings, rows), ""] : []),
+    ...compared.flatMap(({ label, solves = [] }) => {
+      const [worst] = [...solves].sort((a, b) => b.residual - a.residual);
+      if (worst === undefined) return [];
+      return [
+        `${label}: ${worst.status}, ${worst.iterations} iterations, residual ${formatError(worst.residual)}`,
+      ];
+    }),
+    ...refused.map(({ label, error }) => `${label}: no result: ${error}`),
+    reference.error === undefined
+      ? `cosine and relative error: against ${reference.name}; ms: an outer step with its inner loop, median`
+      : `there is nothing to compare with: ${reference.name}: ${reference.error}`,
+    formatSizes(problem),
+    `adapter: ${adapter}`,
+  ].join("\n");
+}
+
+/** A comparison without its vectors, for JSON: cosines and errors that are no number are null there. */
+export function comparisonSummary<H extends string>({ estimators, ...result }: ComparisonResult<H>) {
+  return {
+    ...result,
+    estimators: estimators.map((row) => {
+      if (row.error !== undefined) return row;
+      const { hypergradient: _, ...rest } = row;
+      return rest;
+    }),
+  };
+}
+
+/** A gradient check as text. */
+export function formatCheck({
+  estimator,
+  groups,
+  verdict,
+  outerLoss,
+  problem,
+  adapter,
+}: GradientCheck): string {
+  const rows = groups.flatMap(({ group, directions }) =>
+    directions.map((found) => [
+      `${group}, ${found.direction}`,
+      found.differences.toPrecision(6),
+      found.errorBar.toExponential(1),
+      found.estimator.toPrecision(6),
+      found.step.toPrecision(2),
+      found.noise.toExponential(1),
+      found.verdict,
+    ]),
+  );
+  const headings = ["", "by differences", "±", `by ${estimator}`, "step", "rounding", ""];
+  return [
+    table(headings, rows),
+    "",
+    ...groups.map(({ group, verdict }) => `${group}: ${verdict}`),
+    `derivatives of the outer loss ${outerLoss.toPrecision(6)} along directions of length 1; step: the largest move of an element of α; rounding: what float32 does to a difference at that step`,
+    ...(verdict === "undecided"
+      ? ["undecided: rounding, or the curvature of the loss, hides more than 1 % of the derivative"]
+      : []),
+    formatSizes(problem),
+    `adapter: ${adapter}`,
+  ].join("\n");
+}
+
+function formatSizes({ steps, parameters, hyperparameters, lanes }: ProblemSizes): string {
+  const several = lanes > 1 ? `, ${lanes} lanes` : "";
+  return `T = ${steps}, P = ${parameters}, H = ${hyperparameters}${several}`;
+}
+
+function formatCosine(value: number): string {
+  return Number.isFinite(value) ? value.toFixed(6) : "–";
+}
+
+function formatError(value: number): string {
+  return Number.isFinite(value) ? (value === 0 ? "0" : value.toExponential(2)) : "–";
+}

@@ -1,0 +1,39 @@
+import type { Estimator } from "../bilevel/estimator.ts";
+import { ProblemError } from "../bilevel/problem.ts";
+import { reverseSweep } from "./sweep.ts";
+
+/**
+ * DrMAD (Fu et al. 2016): the reverse loop with every state w_t replaced by (1 - t/T) w_0 + (t/T) w_T, and v_t by
+ * the velocity of that line. T products, three vectors instead of a trajectory. g_T is taken at the true w_T.
+ * @throws ProblemError where the inner optimizer's adjoint reads a state of its own (Adam).
+ */
+export function drmad(): Estimator {
+  return {
+    name: "drmad",
+    slots: () => 0,
+    products: (steps) => steps,
+    record(unroll) {
+      const { steps } = unroll;
+      if (unroll.adjointReadsState)
+        throw new ProblemError(
+          "drmad knows no states of an adaptive inner optimizer. Use rmd(), checkpointed(), or sgd() inside",
+        );
+      const { parameters: end } = unroll.vectors;
+      const [start, point] = [unroll.vector("w_0"), unroll.vector("point on the line")];
+      unroll.add(start, end, { decay: 0 });
+      unroll.innerLoop();
+      // Away from w_T: w_0 - w_T, which is also -T times what w moves in a step.
+      const back = start;
+      unroll.add(back, end, { factor: -1 });
+      reverseSweep(unroll, {
+        length: steps,
+        product(t, halves) {
+          unroll.add(point, end, { decay: 0 });
+          unroll.add(point, back, { factor: 1 - (t - 1) / steps });
+          unroll.product(t, halves, { block: point });
+        },
+        optimizerTerms: (t) => unroll.addLineTerms(t, back),
+      });
+    },
+  };
+}
