@@ -35,7 +35,7 @@ export {
 } from "./diagnostics/compare.ts";
 export type { Measured, Point, Refusal } from "./diagnostics/entrant.ts";
 export { comparisonSummary, formatCheck, formatComparison } from "./diagnostics/report.ts";
-export { type CgOptions, cg, cg } from "./estimators/cg.ts";
+export { type CgOptions, cg } from "./estimators/cg.ts";
 export { checkpointed } from "./estimators/checkpointed.ts";
 export { drmad } from "./estimators/drmad.ts";
 export { firstOrder } from "./estimators/first_order.ts";
@@ -44,12 +44,10 @@ export { greedy } from "./estimators/greedy.ts";
 export {
   type InexactAdOptions,
   inexactGd,
-  inexactGd,
-  inexactHb,
   inexactHb,
 } from "./estimators/inexact_ad.ts";
 export { krmd, rmd, t1t2 } from "./estimators/krmd.ts";
-export { type NeumannOptions, neumann, neumann } from "./estimators/neumann.ts";
+export { type NeumannOptions, neumann } from "./estimators/neumann.ts";
 export { type NystromOptions, nystrom } from "./estimators/nystrom.ts";
 export { reversible } from "./estimators/reversible.ts";
 export * from "./gpu/errors.ts";

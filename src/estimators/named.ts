@@ -11,6 +11,7 @@ import { inexactGd, inexactHb } from "./inexact_ad.ts";
 import { krmd, rmd, t1t2 } from "./krmd.ts";
 import { neumann } from "./neumann.ts";
 import { nystrom } from "./nystrom.ts";
+import { reversible } from "./reversible.ts";
 
 /** A number that estimators take; it has the same name, and the same flag, with all of them. */
 export interface Parameter {
@@ -70,6 +71,7 @@ const table = {
   rmd: entry({}, rmd),
   krmd: entry({ k: 5 }, krmd),
   checkpointed: entry({ every: undefined }, checkpointed),
+  reversible: entry({}, reversible),
   fmd: entry({}, fmd),
   t1t2: entry({}, t1t2),
   greedy: entry({ gamma: 0.9 }, greedy),

@@ -8,7 +8,7 @@ import { Random } from "../random.ts";
 import { implicit } from "./implicit.ts";
 
 export interface NystromOptions {
-  /** k, columns of the Hessian, at most P. */
+  /** k, columns of the Hessian; all P of them where it is more. */
   readonly rank: number;
   /** ρ, added to the diagonal. */
   readonly rho?: number;
@@ -20,17 +20,17 @@ export interface NystromOptions {
  * Implicit differentiation by Nyström's low-rank inverse (Hataya & Yamada 2023): with k columns C of H, chosen at
  * random, and W their rows of the same indices, q = (C W⁻¹ Cᵀ + ρI)⁻¹ g by Woodbury's identity. k products, all at
  * once as columns, and one mixed product; memory P·k.
- * @throws ProblemError for a rank above P, or a problem with lanes.
+ * @throws ProblemError for a problem with lanes.
  */
-export function nystrom({ rank, rho = 0.01, seed = 0 }: NystromOptions): Estimator {
-  positive("rank", rank);
+export function nystrom({ rank: most, rho = 0.01, seed = 0 }: NystromOptions): Estimator {
+  positive("rank", most);
   if (!(Number.isFinite(rho) && rho > 0)) throw new ProblemError(`ρ is ${rho}: give a number > 0`);
   return implicit({
     name: "nystrom",
-    products: rank,
+    products: most,
     solve(unroll) {
       const { count, view } = unroll.flat;
-      if (rank > count) throw new ProblemError(`the rank is ${rank}: there are only ${count} parameters`);
+      const rank = Math.min(most, count);
       const indices = new Random(seed).permutation(count).slice(0, rank);
       const columns = unroll.columns(rank, { hyper: false });
       columns.parameters.initial = unitColumns(indices, view.lane);
