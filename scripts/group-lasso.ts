@@ -94,7 +94,7 @@ const options = await parseArguments(
     ...estimatorFlags("rmd"),
     ...innerFlags({ steps: 60, lr: 0.1 }),
     ...momentumFlag(0.8),
-    ...outerStepsFlag(80),
+    ...outerStepsFlag(50),
     ...outerFlags({ outer: "adam", lr: 0.1 }),
     ...seedFlag(),
     ...jsonFlag(),
@@ -178,7 +178,7 @@ function generate() {
     const x = normal(random, [count, features], 1);
     const y = Float32Array.from({ length: count * regressions }, (_, at) => {
       const [row, regression] = [Math.floor(at / regressions), at % regressions];
-      const exact = weights[regression]!.reduce(
+      const exact = weights[regression]!.reduce<number>(
         (sum, weight, j) => sum + weight * x.data[row * features + j]!,
         0,
       );
@@ -239,7 +239,9 @@ function printJson({ learned, losses, share, label, adapter }: Found): void {
     adapter,
     outerStepsDone: learned.losses.length,
     losses: learned.losses,
-    ...losses,
+    before: losses.before,
+    learned: losses.learned,
+    trueGroups: losses.truth,
     adjustedRand: adjustedRand(share.map(strongest), truth),
     grouping: share.map(strongest),
     truth,

@@ -47,6 +47,7 @@ import {
   outerStepsFlag,
   seedFlag,
   sizeFlags,
+  withoutParameters,
 } from "./common/flags.ts";
 import { type Learned, learn } from "./common/learn.ts";
 
@@ -97,7 +98,6 @@ const options = await parseArguments(
         : undefined),
   },
 );
-const { estimator, label } = estimatorOf(options);
 const { train, val, test, informative } = options.generated ? generate() : await images();
 const features = train.rows * train.columns;
 const model = linear(features, train.classes);
@@ -123,7 +123,10 @@ export const problem = bilevel({
   },
 });
 
-if (import.meta.main) {
+if (import.meta.main) await experiment();
+
+async function experiment(): Promise<void> {
+  const { estimator, label } = estimatorOf(options);
   const gpu = await Gpu.open();
   const score = await scorer(gpu);
   const grid: { lambda: number; score: Score }[] = [];
@@ -138,9 +141,9 @@ if (import.meta.main) {
     steps: options.outerSteps,
   });
   const after = await score(learned.hyper.lambda);
-  const result = { grid, before, learned, after };
-  if (options.json) printJson(result, gpu);
-  else printTables(result, gpu);
+  const result = { grid, before, learned, after, label, adapter: gpu.choice.description };
+  if (options.json) printJson(result);
+  else printTables(result);
   gpu.close();
 }
 
@@ -211,6 +214,8 @@ interface Result {
   readonly before: Score;
   readonly learned: Learned<"lambda">;
   readonly after: Score;
+  readonly label: string;
+  readonly adapter: string;
 }
 
 /** Of the generated set: how well a feature's λ, the lower of its two weights', tells which are informative. */
@@ -228,23 +233,21 @@ function recovered({ data }: Values) {
   };
 }
 
-function printJson({ grid, before, learned, after }: Result, gpu: Gpu): void {
+function printJson({ grid, before, learned, after, label, adapter }: Result): void {
   const {
-    data: _,
+    data: _data,
     json: _json,
     set: _set,
-    k: _k,
-    gamma: _gamma,
     generated: _generated,
     ...settings
-  } = options;
+  } = withoutParameters(options);
   print(
     JSON.stringify({
       data: train.name,
       ...settings,
       test: test.labels.length,
       estimator: label,
-      adapter: gpu.choice.description,
+      adapter,
       outerStepsDone: learned.losses.length,
       losses: learned.losses,
       lambda: [...learned.hyper.lambda.data],
@@ -257,7 +260,7 @@ function printJson({ grid, before, learned, after }: Result, gpu: Gpu): void {
   );
 }
 
-function printTables({ grid, before, learned, after }: Result, gpu: Gpu): void {
+function printTables({ grid, before, learned, after, label, adapter }: Result): void {
   const row = (name: string, { validationLoss, testLoss, testAccuracy }: Score) => [
     name,
     validationLoss.toFixed(4),
@@ -291,7 +294,7 @@ function printTables({ grid, before, learned, after }: Result, gpu: Gpu): void {
       : []),
     `${train.name}: ${train.labels.length} training, ${val.labels.length} validation, ${test.labels.length} test examples of ${features} numbers`,
     `${label}: ${learned.losses.length} outer steps of ${learned.milliseconds.toFixed(0)} ms (median)`,
-    `adapter: ${gpu.choice.description}`,
+    `adapter: ${adapter}`,
   ];
   print(lines.join("\n"));
 }

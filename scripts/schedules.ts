@@ -46,6 +46,7 @@ import {
   outerStepsFlag,
   seedFlag,
   sizeFlags,
+  withoutParameters,
 } from "./common/flags.ts";
 import { type Learned, learn } from "./common/learn.ts";
 
@@ -90,7 +91,6 @@ const options = await parseArguments(
         : undefined),
   },
 );
-const { estimator, label } = estimatorOf(options);
 const { train, val, test } = await loadExamples({ ...options, glyphTest: TEST });
 const pixels = train.rows * train.columns;
 const steps = options.innerSteps;
@@ -115,7 +115,10 @@ export const problem = bilevel({
   },
 });
 
-if (import.meta.main) {
+if (import.meta.main) await experiment();
+
+async function experiment(): Promise<void> {
+  const { estimator, label } = estimatorOf(options);
   const gpu = await Gpu.open();
   const score = await scorer(gpu);
   const before = await score(problem.hyper);
@@ -135,8 +138,9 @@ if (import.meta.main) {
   });
   const after = await score(learned.hyper);
   const best = grid.reduce((a, b) => (b.validationLoss < a.validationLoss ? b : a));
-  if (options.json) printJson({ before, grid, best, learned, after }, gpu);
-  else printTables({ before, grid, best, learned, after }, gpu);
+  const result = { before, grid, best, learned, after, label, adapter: gpu.choice.description };
+  if (options.json) printJson(result);
+  else printTables(result);
   gpu.close();
 }
 
@@ -187,17 +191,19 @@ interface Result {
   readonly best: Constant;
   readonly learned: Learned<"eta" | "mu">;
   readonly after: Score;
+  readonly label: string;
+  readonly adapter: string;
 }
 
-function printJson({ before, grid, best, learned, after }: Result, gpu: Gpu): void {
-  const { data: _, json: _json, set: _set, k: _k, gamma: _gamma, ...settings } = options;
+function printJson({ before, grid, best, learned, after, label, adapter }: Result): void {
+  const { data: _data, json: _json, set: _set, ...settings } = withoutParameters(options);
   print(
     JSON.stringify({
       ...settings,
       data: train.name,
       test: test.labels.length,
       estimator: label,
-      adapter: gpu.choice.description,
+      adapter,
       outerStepsDone: learned.losses.length,
       losses: learned.losses,
       eta: [...learned.hyper.eta.data],
@@ -211,7 +217,7 @@ function printJson({ before, grid, best, learned, after }: Result, gpu: Gpu): vo
   );
 }
 
-function printTables({ before, best, learned, after }: Result, gpu: Gpu): void {
+function printTables({ before, best, learned, after, label, adapter }: Result): void {
   const row = (name: string, { validationLoss, testAccuracy }: Score) => [
     name,
     validationLoss.toFixed(4),
@@ -232,7 +238,7 @@ function printTables({ before, best, learned, after }: Result, gpu: Gpu): void {
     "",
     `${train.name}: ${train.labels.length} training, ${val.labels.length} validation, ${test.labels.length} test examples`,
     `${label}: ${learned.losses.length} outer steps of ${learned.milliseconds.toFixed(0)} ms (median)`,
-    `adapter: ${gpu.choice.description}`,
+    `adapter: ${adapter}`,
   ];
   print(lines.join("\n"));
 }

@@ -10,6 +10,15 @@ export const SOLVE = { running: 0, converged: 1, negativeCurvature: 2, zeroRight
 /** Words a lane in the record of a solve: status, iterations, and as floats ‖r‖² and ‖g‖². */
 export const SOLVE_ROW = 4;
 
+/** Of ‖r‖ to ‖g‖: a number, or bound as a buffer that holds one. */
+export type Tolerance = number | "bound";
+
+const declare = (binding: number, tolerance: Tolerance) =>
+  input(binding, "tolerance", tolerance === "bound" ? { offset: 0, lane: 0 } : undefined);
+
+const squared = (tolerance: Tolerance) =>
+  tolerance === "bound" ? "tolerance[0] * tolerance[0]" : float(tolerance * tolerance);
+
 const record = `struct Solve { status: u32, iterations: u32, residual: f32, norm: f32 }
 @group(0) @binding(0) var<storage, read_write> solves: array<Solve>;
 var<workgroup> sums: array<f32, ${WIDTH}>;
@@ -37,7 +46,7 @@ function sum(name: string, count: number, term: string): string {
 export function conjugateBegin(
   count: number,
   flat: View,
-  { tolerance, warm }: { tolerance: number; warm: boolean },
+  { tolerance, warm }: { tolerance: Tolerance; warm: boolean },
 ): string {
   const j = at(flat, "i");
   return wgsl`
@@ -47,6 +56,7 @@ ${output(2, "q", flat)}
 ${output(3, "r", flat)}
 ${output(4, "d", flat)}
 ${input(5, "hq", warm ? flat : undefined)}
+${declare(6, tolerance)}
 ${head}
   for (var i = local; i < ${count}u; i += ${WIDTH}u) {
 #if ${warm}
@@ -62,7 +72,7 @@ ${sum("gg", count, `g[${j}] * g[${j}]`)}
 ${sum("rr", count, `r[${j}] * r[${j}]`)}
   if (local == 0u) {
     var status = ${SOLVE.running}u;
-    if (rr <= ${float(tolerance * tolerance)} * gg) { status = ${SOLVE.converged}u; }
+    if (rr <= ${squared(tolerance)} * gg) { status = ${SOLVE.converged}u; }
     if (gg == 0.0) { status = ${SOLVE.zeroRightHandSide}u; }
     solves[lane] = Solve(status, 0u, rr, gg);
   }
@@ -77,7 +87,7 @@ ${sum("rr", count, `r[${j}] * r[${j}]`)}
  * One iteration after Hd is there: a = ⟨r, r⟩ / ⟨d, Hd⟩, q += a d, r -= a Hd, d = r + (⟨r', r'⟩ / ⟨r, r⟩) d. Once the
  * residual is small enough, or d has no positive curvature, nothing moves any more.
  */
-export function conjugateStep(count: number, flat: View, { tolerance }: { tolerance: number }): string {
+export function conjugateStep(count: number, flat: View, { tolerance }: { tolerance: Tolerance }): string {
   const j = at(flat, "i");
   return wgsl`
 ${record}
@@ -85,6 +95,7 @@ ${input(1, "hd", flat)}
 ${output(2, "q", flat)}
 ${output(3, "r", flat)}
 ${output(4, "d", flat)}
+${declare(5, tolerance)}
 var<workgroup> state: Solve;
 ${head}
   if (local == 0u) { state = solves[lane]; }
@@ -105,7 +116,7 @@ ${sum("rr", count, `r[${j}] * r[${j}]`)}
   for (var i = local; i < ${count}u; i += ${WIDTH}u) { d[${j}] = r[${j}] + b * d[${j}]; }
   if (local == 0u) {
     var status = ${SOLVE.running}u;
-    if (rr <= ${float(tolerance * tolerance)} * before.norm) { status = ${SOLVE.converged}u; }
+    if (rr <= ${squared(tolerance)} * before.norm) { status = ${SOLVE.converged}u; }
     solves[lane] = Solve(status, before.iterations + 1u, rr, before.norm);
   }
 }`;

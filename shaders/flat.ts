@@ -3,20 +3,21 @@ import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./
 import { at, float, input, linearMain, output, type View } from "./operand.ts";
 import { foldTree } from "./tree.ts";
 
-/** y = decay y + factor c x, elementwise over `count` elements a lane; c may depend on the inner step. */
+/** y = decay y + factor c x, elementwise over `count` elements a lane; decay and c may be read from buffers. */
 export function accumulate(
   count: number,
   x: View,
   y: View,
-  { decay, factor, scale }: { decay: number; factor: number; scale: Coefficient },
+  { decay, factor, scale }: { decay: Coefficient; factor: number; scale: Coefficient },
 ): string {
   return wgsl`
 ${input(0, "xs", x)}
 ${output(1, "ys", y)}
 ${declareCoefficient(2, "scale", scale)}
 ${stepTable(3)}
+${declareCoefficient(4, "decay", decay)}
 ${linearMain(count)}
-  let y = ${decay === 0 ? "0.0" : `${float(decay)} * ys[${at(y, "i")}]`};
+  let y = ${decay.literal === 0 ? "0.0" : `${coefficient("decay", decay)} * ys[${at(y, "i")}]`};
   ys[${at(y, "i")}] = y + ${float(factor)} * ${coefficient("scale", scale)} * xs[${at(x, "i")}];
 }`;
 }

@@ -104,21 +104,20 @@ ${linearMain(count)}
 }`;
 }
 
-/** Tangents of w and v along elements of α, a column each; column c is that of element `first` + c. */
+/** Tangents of w and v along the elements of α, a column each, every one with so many lanes. */
 export interface Columns {
   readonly lanes: number;
-  readonly first: number;
 }
 
 /** The step's tangent: v̇ = μ v̇ + ġ + λ ẇ + μ̇ v_{t-1}, then ẇ = ẇ - η v̇ - η̇ v_t, and likewise by Nesterov's rule. */
 export function sgdTangent(
   { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
-  { lanes, first }: Columns,
+  { lanes }: Columns,
 ): string {
   const flat: View = { offset: 0, lane };
   const learned = { rate: rate.view !== undefined, momentum: momentum.view !== undefined };
   const is = ({ view, perStep }: Coefficient) =>
-    `(lane / ${lanes}u + ${first}u == ${view?.offset ?? 0}u${perStep ? " + step.index" : ""})`;
+    `(lane / ${lanes}u == ${view?.offset ?? 0}u${perStep ? " + step.index" : ""})`;
   return wgsl`
 ${output(0, "d_parameters", flat)}
 ${input(1, "d_gradient", flat)}

@@ -2,15 +2,18 @@
 import { message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
+import { string, type ValueParser } from "@optique/core/valueparser";
 import {
   type Chosen,
   type EstimatorName,
   estimatorNamed,
   estimatorNames,
+  type Given,
   type ParameterName,
+  type ParameterValue,
   parameters,
   parametersOf,
+  shortest,
 } from "../../src/estimators/named.ts";
 import { choice, nonNegativeNumber, positiveInteger, probability, seed } from "../../src/host/arguments.ts";
 import { adam, gradientDescent, type OuterOptimizer } from "../../src/index.ts";
@@ -26,27 +29,39 @@ export const estimatorFlags = (estimator: EstimatorName) => ({
     }),
     estimator,
   ),
-  ...(Object.fromEntries(parameterNames.map((name) => [name, parameterFlag(name)])) as Record<
-    ParameterName,
-    ReturnType<typeof parameterFlag>
-  >),
+  ...(Object.fromEntries(parameterNames.map((name) => [name, parameterFlag(name)])) as {
+    [P in ParameterName]: ReturnType<typeof parameterFlag<P>>;
+  }),
 });
 
-function parameterFlag(name: ParameterName) {
-  const { metavar, about, kind, ofSteps } = parameters[name];
+function parameterFlag<P extends ParameterName>(name: P) {
+  const { metavar, about, kind, words = [], ofSteps } = parameters[name];
   const users = takersOf(name);
-  const defaults = users.flatMap((user) => {
-    const normal = new Map(parametersOf(user)).get(name);
-    if (normal === undefined) return [];
-    return [users.length > 1 ? `${user} ${normal}` : String(normal)];
-  });
+  const normal = users.flatMap((user) => new Map(parametersOf(user)).get(name) ?? []);
+  const defaults =
+    new Set(normal).size === 1
+      ? [shortest(normal[0]!)]
+      : normal.map((value, index) => `${users[index]} ${shortest(value)}`);
   const fewer = ofSteps && defaults.length > 0 ? ", or all if fewer" : "";
   const normally = defaults.length > 0 ? ` [${defaults.join(", ")}${fewer}]` : "";
   return optional(
-    option(`--${name}`, kinds[kind](metavar), {
+    option(`--${name}`, orWord<P>(words, kinds[kind](metavar)), {
       description: message`with ${text(users.join(", "))}: ${text(`${about}${normally}`)}`,
     }),
   );
+}
+
+/** The values of a parameter: its numbers, and its words. */
+function orWord<P extends ParameterName>(
+  words: readonly string[],
+  number: ValueParser<"sync", number>,
+): ValueParser<"sync", ParameterValue<P>> {
+  const either: ValueParser<"sync", number | string> = {
+    ...number,
+    parse: (input) => (words.includes(input) ? { success: true, value: input } : number.parse(input)),
+    format: (value) => (typeof value === "string" ? value : number.format(value)),
+  };
+  return either as ValueParser<"sync", ParameterValue<P>>;
 }
 
 /** The estimators that have this parameter. */
@@ -54,9 +69,7 @@ function takersOf(parameter: ParameterName): EstimatorName[] {
   return estimatorNames.filter((name) => parametersOf(name).some(([own]) => own === parameter));
 }
 
-type EstimatorChoice = { readonly estimator: EstimatorName; readonly innerSteps: number } & {
-  readonly [P in ParameterName]?: number | undefined;
-};
+type EstimatorChoice = Given & { readonly estimator: EstimatorName; readonly innerSteps: number };
 
 /** What is wrong with a choice of estimator, if anything. */
 export function checkEstimator(options: EstimatorChoice): string | undefined {
@@ -68,7 +81,7 @@ export function checkEstimator(options: EstimatorChoice): string | undefined {
     if (!users.includes(estimator)) {
       return `--${name} belongs to --estimator ${users.join(" or ")}, not to ${estimator}`;
     }
-    if (parameters[name].ofSteps && value > innerSteps) {
+    if (parameters[name].ofSteps && Number(value) > innerSteps) {
       return `--${name} ${value} is more than there are inner steps: give at most ${innerSteps}, or raise --inner-steps`;
     }
   }

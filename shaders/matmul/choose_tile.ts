@@ -20,7 +20,7 @@ const adapters = {
 } as const;
 
 /** The price of a broadcast in multiply-adds. */
-const BROADCAST = 2;
+const BROADCAST = 1;
 
 /** Multiply-adds below which a big tile, which takes a software adapter's compiler seconds, never earns them back. */
 const WORTH_COMPILING = 2 ** 19;

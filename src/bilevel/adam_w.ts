@@ -36,7 +36,7 @@ export function adamW({
   const constants = { lr, beta1, beta2, epsilon, weightDecay };
   return {
     name: "adamW",
-    lr,
+    ...{ lr, weightDecay },
     constants: (t) => [1 / (1 - beta1 ** t), 1 / (1 - beta2 ** t)],
     prepare: (problem, vectors, ring) => new AdamWKernels(problem, vectors, ring, constants),
   };
@@ -90,7 +90,11 @@ class AdamWKernels implements InnerKernels {
   addTerms(): void {}
   addTermsOnce(): void {}
 
-  pushForward(sequence: Sequence, t: number, { columns, parameters, gradient, state }: Tangents): void {
+  pushForward(
+    sequence: Sequence,
+    t: number,
+    { count: columns, parameters, gradient, state }: Tangents,
+  ): void {
     const vectors = this.#vectors;
     const { count, lanes } = this.#adam;
     const code = adamWTangent(this.#adam, columns);

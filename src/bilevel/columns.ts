@@ -2,9 +2,10 @@ import { fill } from "../../shaders/copy.ts";
 import { linearGrid } from "../../shaders/operand.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Sequence } from "../gpu/dispatch.ts";
+import type { Tangents } from "./inner_optimizer.ts";
 
 /** Vectors like w, one behind another, that are tangents at one and the same point: the lanes of one program. */
-export class Columns {
+export class Columns implements Tangents {
   readonly count: number;
   /** Elements from one column to the next, of vectors like w and of vectors like α. */
   readonly lane: { readonly w: number; readonly a: number };
@@ -14,11 +15,14 @@ export class Columns {
   readonly hyper: Block | undefined;
   /** H_ww ẇ + H_wα α̇ */
   readonly gradient: Block;
+  /** Of the inner optimizer's state, for a Jacobian of the inner loop. */
+  readonly state: Block | undefined;
   readonly #hyperSize: number;
 
   /** `hyperSize`: elements of α, or 0 for tangents in w alone. */
-  constructor(count: number, lane: Columns["lane"], hyperSize: number) {
+  constructor(count: number, lane: Columns["lane"], hyperSize: number, state?: Block) {
     this.count = count;
+    this.state = state;
     this.lane = lane;
     this.#hyperSize = hyperSize;
     this.parameters = new Block("ẇ", "adjoint", 4 * lane.w * count);

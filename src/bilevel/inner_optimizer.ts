@@ -9,6 +9,8 @@ export interface InnerOptimizer<H extends string = string> {
   readonly name: string;
   readonly lr: number | H;
   readonly momentum?: number | H;
+  /** λ. Where it is not 0 the steps do not end at a minimum of L. */
+  readonly weightDecay: number;
   /** Is the rule just v = μ v + ∇L, w = w - η v? */
   readonly heavyBall?: boolean;
   /** Two numbers for the step table's row of step t = 1 … T, `step.constants` in kernels. */
@@ -28,15 +30,13 @@ export interface State {
 
 /** Tangents of w, of the inner gradient and of the optimizer's state, for several directions in α at once. */
 export interface Tangents {
-  /** How many: the layout is [column][lane][lane stride of w], and of the state [vector][column][lane][…]. */
-  readonly columns: number;
-  /** Column c is the direction of element `first` + c of α; it matters where η or μ is learned. */
-  readonly first: number;
+  /** How many, column c along element c of α; the layout is [column][lane][lane stride of w], and of the state [vector][column][lane][…]. */
+  readonly count: number;
   /** ẇ */
   readonly parameters: Block;
   /** ġ = H_ww ẇ_{t-1} + H_wα α̇ */
   readonly gradient: Block;
-  /** From `Unroll.stateTangent`. */
+  /** Of the optimizer's state, if it has one. */
   readonly state: Block | undefined;
 }
 

@@ -38,8 +38,7 @@ export function sgd({
     throw new ProblemError("lr and momentum cannot be learned with nesterov: give numbers, or leave it out");
   return {
     name: nesterov ? "nesterov" : "sgd",
-    lr,
-    momentum,
+    ...{ lr, momentum, weightDecay },
     heavyBall: !nesterov && weightDecay === 0,
     prepare: (problem, vectors, ring) =>
       new SgdKernels(problem, vectors, ring, { nesterov, decay: weightDecay }),
@@ -134,10 +133,10 @@ class SgdKernels implements InnerKernels {
 
   pushForward(sequence: Sequence, t: number, tangents: Tangents): void {
     const vectors = this.#vectors;
-    const { columns, first, parameters, gradient, state } = tangents;
+    const { count: columns, parameters, gradient, state } = tangents;
     const { count, rate, momentum } = this.#rule;
     const lanes = this.#lanes;
-    const code = sgdTangent(this.#rule, { lanes, first });
+    const code = sgdTangent(this.#rule, { lanes });
     const list: Parameters<Vectors["dispatch"]>[5] = [
       ["write", { block: parameters }],
       ["read", { block: gradient }],

@@ -1,3 +1,4 @@
+import { contraction } from "../../shaders/contraction.ts";
 import type { View } from "../../shaders/operand.ts";
 import { LOSS_LANE } from "../../shaders/outer_step.ts";
 import { Arena } from "../gpu/arena.ts";
@@ -9,9 +10,9 @@ import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { Columns } from "./columns.ts";
 import { FixedPoint } from "./fixed_point.ts";
-import type { Tangents } from "./inner_optimizer.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
 import { ProblemError } from "./problem_error.ts";
+import { coefficientOf } from "./rate.ts";
 import { Vectors, type Weights } from "./vectors.ts";
 
 /** What a Hessian product is asked for: the half in w, H_ww r, the half in α, H_αw r, or both. */
@@ -23,12 +24,6 @@ export interface ProductHalves {
 /** Blocks, and copies of what they held. */
 export type Snapshot = ReadonlyMap<Block, Block>;
 
-/** dw_t/dα as columns, with what the optimizer's tangent needs. */
-export interface Jacobian {
-  readonly columns: Columns;
-  readonly tangents: Tangents;
-}
-
 type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter"> & { readonly lanes?: number };
 
 /**
@@ -38,8 +33,6 @@ type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter"> & { re
 export class Unroll {
   /** w ← w_0, v ← 0. */
   readonly begin = new Sequence("begin");
-  /** The inner loop and the estimator. */
-  readonly main = new Sequence("unroll");
   readonly vectors: Vectors;
   /** E of each lane, `LOSS_LANE` elements apart. */
   readonly outerLoss: Block;
@@ -53,6 +46,7 @@ export class Unroll {
   readonly #programs = new Map<string, Program>();
   readonly #prelude: Program;
   readonly #gradient: Program;
+  #main = new Sequence("unroll");
   #solve: Block | undefined;
 
   constructor(problem: Problem, gpu: Gpu, slots: number) {
@@ -72,6 +66,21 @@ export class Unroll {
     }));
   }
 
+  /** The inner loop and the estimator. */
+  get main(): Sequence {
+    return this.#main;
+  }
+
+  /** Records moves into a sequence of their own, for an algorithm that submits its parts as it needs them. */
+  part(name: string, moves: () => void): Sequence {
+    const whole = this.#main;
+    const part = new Sequence(name);
+    this.#main = part;
+    moves();
+    this.#main = whole;
+    return part;
+  }
+
   /** Does α enter the inner loss, so that there is a mixed derivative at all? */
   get hasMixed(): boolean {
     return this.#problem.inner.traced.dependsOn.hyper;
@@ -86,6 +95,16 @@ export class Unroll {
   get learnsOptimizer(): boolean {
     const { lr, momentum } = this.#problem;
     return [lr, momentum].some((rate) => rate !== undefined && "group" in rate);
+  }
+
+  /** Is the inner rule just v = μ v + ∇L, w = w - η v? */
+  get heavyBall(): boolean {
+    return this.#problem.optimizer.heavyBall ?? false;
+  }
+
+  /** λ of the inner optimizer. */
+  get weightDecay(): number {
+    return this.#problem.optimizer.weightDecay;
   }
 
   /** Does the optimizer's adjoint itself, not only the terms of a learned η or μ, read a stored state? */
@@ -209,35 +228,46 @@ export class Unroll {
   }
 
   /**
-   * H_αw x at w_{t-1}, right after `innerStep(t)` and `outerGradient()`: what the inner gradient left in memory is
-   * not computed again. `greedyWeights` times x is dE(w_t)/dg_t.
+   * H_αw g at w_{t-1}, with `parameters` also H_ww g, right after `innerStep(t)` and `outerGradient()`: what the inner
+   * gradient left in memory is not computed again. Where the inner optimizer is not plain SGD, its own r stands for g.
    */
-  mixedAlongOuterGradient(t: number): void {
+  productAlongOuterGradient(t: number, halves: ProductHalves): void {
     const { storedParameters, parameters, optimizer } = this.vectors;
     optimizer.pullOnce(this.main, t);
-    const at = this.needsStoredState ? storedParameters.slot(t - 1) : { block: parameters };
-    this.#frozen({ parameters: false, hyper: true }).record(
-      this.main,
-      this.#leaves(t, at, optimizer.once.vector),
-    );
+    const at = this.readsState(halves) ? storedParameters.slot(t - 1) : { block: parameters };
+    this.#frozen(halves).record(this.main, this.#leaves(t, at, optimizer.once.vector));
   }
 
-  /** With the product of `mixedAlongOuterGradient`, what E(w_t) owes α through step t alone. */
+  /** Does such a product read w_{t-1} itself, beside the activations that it left? */
+  readsState(halves: ProductHalves): boolean {
+    return this.#frozen(halves).reads(this.#problem.leaves.parameters);
+  }
+
+  /** With the product of `productAlongOuterGradient`, what E(w_t) owes α through step t alone. */
   get greedyWeights(): Weights {
     return this.vectors.optimizer.once.weights;
   }
 
-  /** Does `mixedAlongOuterGradient` read w_{t-1} itself, beside the activations that it left? */
-  get needsStoredState(): boolean {
-    return (
-      this.hasMixed && this.#frozen({ parameters: false, hyper: true }).reads(this.#problem.leaves.parameters)
-    );
+  /** γ of step t, by which the step shrinks a perturbation along g, from the product just taken. */
+  contraction(t: number, gamma: Block, smoothing: number): void {
+    const { adjoint, curvature } = this.vectors;
+    const { lr, momentum = { value: 0 } } = this.#problem;
+    const [rate, mu] = [coefficientOf(lr), coefficientOf(momentum)];
+    const code = contraction({ ...this.flat, rate, momentum: mu, smoothing, first: t === 1 });
+    this.perLane("contraction", code, 4 * this.flat.count, [
+      ["read", { block: adjoint }],
+      ["read", { block: curvature }],
+      ["write", { block: gamma }],
+      this.vectors.coefficient(rate),
+      this.vectors.coefficient(mu),
+      ["uniform", this.vectors.row(t)],
+    ]);
   }
 
   /** h ← decay h + weight H_αw r. */
   addMixed(t: number, weights: Weights = {}): void {
     const { mixed } = this.vectors;
-    if (this.hasMixed || (weights.decay ?? 1) !== 1)
+    if (this.hasMixed || (weights.decay !== undefined && weights.decay !== 1))
       this.vectors.addToHypergradient(this.main, t, mixed, weights);
   }
 
@@ -300,11 +330,10 @@ export class Unroll {
     return new FixedPoint(this.#problem, this.vectors, { range, limit });
   }
 
-  /** n vectors like w to be pushed through products side by side; with `hyper`, column c goes along element c of α. */
-  columns(count: number, { hyper }: { hyper: boolean }): Columns {
-    if (this.lanes > 1)
-      throw new ProblemError("columns of a Jacobian are not there for problems with lanes: take one lane");
-    return new Columns(count, this.vectors.lane, hyper ? this.#problem.leaves.hyperLayout.size : 0);
+  /** Vectors like w to be pushed through products side by side. */
+  columns(count: number): Columns {
+    this.#assertOneLane();
+    return new Columns(count, this.vectors.lane, 0);
   }
 
   /**
@@ -365,32 +394,34 @@ export class Unroll {
    * dw/dα and the same of the optimizer's state, a column for each element of α; at the start dw_0/dα and zero.
    * `carried`: the inner loop goes on where the last one ended, and so do they.
    */
-  jacobian({ carried }: { carried: boolean }): Jacobian {
+  jacobian({ carried }: { carried: boolean }): Columns {
+    this.#assertOneLane();
     const { leaves, start } = this.#problem;
     const { hyperLayout, parameterLayout } = leaves;
-    const columns = this.columns(hyperLayout.size, { hyper: this.hasMixed });
-    columns.clearHyper(this.main);
-    const sequence = carried ? this.begin : this.main;
-    columns.clearParameters(
-      sequence,
-      parameterLayout.size,
-      start === undefined ? undefined : hyperLayout.offset(start),
-    );
     const goesOn = carried && this.vectors.optimizer.continues;
-    const state = this.vectors.stateTangent(goesOn ? this.begin : this.main, columns.count);
-    const { count, parameters, gradient } = columns;
-    return { columns, tangents: { columns: count, first: 0, parameters, gradient, state } };
+    const state = this.vectors.stateTangent(goesOn ? this.begin : this.main, hyperLayout.size);
+    const along = this.hasMixed ? hyperLayout.size : 0;
+    const columns = new Columns(hyperLayout.size, this.vectors.lane, along, state);
+    columns.clearHyper(this.main);
+    const first = start === undefined ? undefined : hyperLayout.offset(start);
+    columns.clearParameters(carried ? this.begin : this.main, parameterLayout.size, first);
+    return columns;
   }
 
   /** The Jacobian after inner step t, right after the step, which has to store the state before it. */
-  pushForward(t: number, { columns, tangents }: Jacobian): void {
-    this.columnProducts(columns, t);
-    this.vectors.optimizer.pushForward(this.main, t, tangents);
+  pushForward(t: number, jacobian: Columns): void {
+    this.columnProducts(jacobian, t);
+    this.vectors.optimizer.pushForward(this.main, t, jacobian);
   }
 
   /** h += ⟨p, ẇ⟩ of each column. */
-  addJacobian({ columns }: Jacobian): void {
-    this.vectors.addColumnDots(this.main, columns.parameters, columns.count);
+  addJacobian({ parameters, count }: Columns): void {
+    this.vectors.addColumnDots(this.main, parameters, count);
+  }
+
+  #assertOneLane(): void {
+    if (this.lanes > 1)
+      throw new ProblemError("columns of a Jacobian are not there for problems with lanes: take one lane");
   }
 
   /** A product at the state that the inner gradient was last computed at. */

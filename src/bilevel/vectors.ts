@@ -1,3 +1,4 @@
+import { CONTRACTION_LANE } from "../../shaders/contraction.ts";
 import { fill, stridedCopy } from "../../shaders/copy.ts";
 import { accumulate, addDot } from "../../shaders/flat.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
@@ -10,7 +11,8 @@ import { Trajectory } from "./trajectory.ts";
 
 /** y ← decay y + factor x, with `rate` decay y + factor η_t x, with its inverse decay y + factor / η_t x. */
 export interface Weights {
-  readonly decay?: number;
+  /** A number, or a block that holds one, `CONTRACTION_LANE` elements a lane. */
+  readonly decay?: number | Block;
   readonly factor?: number;
   readonly rate?: boolean | "inverse";
 }
@@ -246,11 +248,18 @@ export class Vectors {
     { decay = 1, factor = 1, rate = false }: Weights,
   ): void {
     const scale = this.#scale(rate);
-    this.dispatch(sequence, "accumulate", count, 3, accumulate(count, from, to, { decay, factor, scale }), [
+    const read = decay instanceof Block ? decay : undefined;
+    const code = accumulate(count, from, to, {
+      decay: typeof decay === "number" ? { literal: decay } : { view: { offset: 0, lane: CONTRACTION_LANE } },
+      factor,
+      scale,
+    });
+    this.dispatch(sequence, "accumulate", count, 3, code, [
       ["read", { block: x }],
       ["write", { block: y }],
       this.coefficient(scale),
       ["uniform", this.row(t)],
+      read && ["read", { block: read }],
     ]);
   }
 

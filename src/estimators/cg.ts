@@ -1,7 +1,6 @@
-import { conjugateBegin, conjugateStep, SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError, positive } from "../bilevel/problem.ts";
-import { Block } from "../gpu/block.ts";
+import { ConjugateGradients } from "./conjugate_gradients.ts";
 import { implicit } from "./implicit.ts";
 
 export interface CgOptions {
@@ -26,32 +25,11 @@ export function cg({ iterations = 20, tolerance = 1e-6, warm = false }: CgOption
     name: "cg",
     products: iterations + Number(warm),
     solve(unroll) {
-      const { adjoint: g, curvature } = unroll.vectors;
-      const [q, r, d] = [unroll.vector("q"), unroll.vector("residual"), unroll.vector("conjugate direction")];
-      const solves = new Block("solves", "bookkeeping", 4 * SOLVE_ROW * unroll.lanes);
-      const { count, view } = unroll.flat;
-      if (warm) unroll.frozenProduct(q, { parameters: true, hyper: false });
-      unroll.perLane("cg begin", conjugateBegin(count, view, { tolerance, warm }), 6 * count, [
-        ["write", { block: solves }],
-        ["read", { block: g }],
-        ["write", { block: q }],
-        ["write", { block: r }],
-        ["write", { block: d }],
-        warm ? ["read", { block: curvature }] : undefined,
-      ]);
-      const step = conjugateStep(count, view, { tolerance });
-      for (let k = 0; k < iterations; k++) {
-        unroll.frozenProduct(d, { parameters: true, hyper: false });
-        unroll.perLane("cg step", step, 10 * count, [
-          ["write", { block: solves }],
-          ["read", { block: curvature }],
-          ["write", { block: q }],
-          ["write", { block: r }],
-          ["write", { block: d }],
-        ]);
-      }
-      unroll.reportSolve(solves);
-      return q;
+      const conjugate = new ConjugateGradients(unroll, { tolerance, warm });
+      conjugate.begin();
+      conjugate.iterate(iterations);
+      unroll.reportSolve(conjugate.solves);
+      return conjugate.q;
     },
   });
 }

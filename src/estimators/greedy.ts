@@ -1,30 +1,54 @@
+import { CONTRACTION_LANE } from "../../shaders/contraction.ts";
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
+import { Block } from "../gpu/block.ts";
+
+export interface GreedyOptions {
+  /** γ in [0, 1], or "auto": measured at every step. */
+  readonly gamma: number | "auto";
+  /** With "auto": the share that the measured curvature of earlier steps keeps. */
+  readonly smoothing?: number;
+}
 
 /**
  * The streaming γ-weighted greedy sum: acc = γ acc + m_t with m_t the α-half of P_t(-η g_t) and g_t = ∇_w E(w_t);
  * h = ∇_α E(w_T) + acc. T products, and memory that does not grow with T: nothing of the trajectory is stored but
  * the state before the step at hand. γ → 0 is T1–T2.
- * @throws ProblemError for γ outside [0, 1], or when w_0 is a hyperparameter (the sum has no term for it).
+ *
+ * The exact weight of m_t is the product of the Jacobians A_T ⋯ A_{t+1}. "auto" puts the contraction of each A_t along
+ * g_t in place of γ, which also takes the w-half of every product, its backward pass, and one more vector.
+ * @throws ProblemError for γ outside [0, 1], when w_0 is a hyperparameter (the sum has no term for it), or for "auto"
+ * with an inner optimizer other than plain SGD with momentum.
  */
-export function greedy({ gamma }: { gamma: number }): Estimator {
-  if (!(gamma >= 0 && gamma <= 1)) throw new ProblemError(`γ is ${gamma}: give a number in [0, 1]`);
+export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
+  const auto = gamma === "auto";
+  if (!auto && !(gamma >= 0 && gamma <= 1))
+    throw new ProblemError(`γ is ${gamma}: give a number in [0, 1], or "auto"`);
+  if (!(smoothing >= 0 && smoothing < 1))
+    throw new ProblemError(`the smoothing is ${smoothing}: give a number in [0, 1)`);
   return {
     name: "greedy",
     slots: () => 1,
     products: (steps) => steps,
     record(unroll) {
-      const { steps, needsStoredState, needsOptimizerState, hasMixed } = unroll;
+      const { steps, needsOptimizerState, hasMixed } = unroll;
+      const halves = { parameters: auto, hyper: true };
       if (unroll.learnsStart) {
         throw new ProblemError("w_0 is a hyperparameter: the greedy sum has no term for it. Use rmd()");
       }
+      if (auto && !unroll.heavyBall)
+        throw new ProblemError('gamma: "auto" knows the contraction of plain sgd() alone: give a number');
+      const measured = new Block("γ", "bookkeeping", 4 * CONTRACTION_LANE * unroll.lanes);
+      const multiplies = hasMixed || auto;
+      const store = multiplies && unroll.readsState(halves);
       unroll.clearHypergradient();
       for (let t = 1; t <= steps; t++) {
-        unroll.innerStep(t, { store: needsStoredState, state: needsOptimizerState });
+        unroll.innerStep(t, { store, state: needsOptimizerState });
         if (t < steps) unroll.outerGradient();
         else unroll.outerValue({ gradient: true, direct: "hold" });
-        if (hasMixed) unroll.mixedAlongOuterGradient(t);
-        unroll.addMixed(t, { decay: gamma, ...unroll.greedyWeights });
+        if (multiplies) unroll.productAlongOuterGradient(t, halves);
+        if (auto) unroll.contraction(t, measured, smoothing);
+        unroll.addMixed(t, { decay: auto ? measured : gamma, ...unroll.greedyWeights });
         unroll.addOptimizerTermsForward(t);
       }
       unroll.addDirect();

@@ -14,7 +14,8 @@ export interface ImplicitEstimator {
 /**
  * Implicit differentiation: h = ∇_α E - H_αw q, where q solves H_ww q = ∇_w E, everything at w_T (Bengio 2000;
  * Pedregosa 2016). Right where ∇_w L(w_T) = 0, an approximation elsewhere.
- * @throws ProblemError when w_0, η or μ is a hyperparameter: a minimiser does not depend on how it was reached.
+ * @throws ProblemError when w_0, η or μ is a hyperparameter: a minimiser does not depend on how it was reached;
+ * or with weight decay in the optimizer.
  */
 export function implicit({ name, products, solve }: ImplicitEstimator): Estimator {
   return {
@@ -22,12 +23,7 @@ export function implicit({ name, products, solve }: ImplicitEstimator): Estimato
     slots: () => 0,
     products: () => products + 1,
     record(unroll) {
-      if (unroll.learnsStart || unroll.learnsOptimizer) {
-        const what = unroll.learnsStart ? "w_0" : "η or μ";
-        throw new ProblemError(
-          `${what} is a hyperparameter: ${name} takes w_T for a minimiser, which does not depend on it. Use rmd()`,
-        );
-      }
+      assertMinimiser(unroll, name);
       unroll.innerLoop();
       unroll.outerValue({ gradient: true, direct: "set" });
       unroll.innerGradient();
@@ -36,6 +32,20 @@ export function implicit({ name, products, solve }: ImplicitEstimator): Estimato
       unroll.addMixed(unroll.steps, { factor: -1 });
     },
   };
+}
+
+/** @throws ProblemError where w_T is no minimiser of the inner loss, or α reaches it on another way than that loss. */
+export function assertMinimiser(unroll: Unroll, name: string): void {
+  if (unroll.learnsStart || unroll.learnsOptimizer) {
+    const what = unroll.learnsStart ? "w_0" : "η or μ";
+    throw new ProblemError(
+      `${what} is a hyperparameter: ${name} takes w_T for a minimiser, which does not depend on it. Use rmd()`,
+    );
+  }
+  if (unroll.weightDecay > 0)
+    throw new ProblemError(
+      `the inner optimizer's weight decay leads away from the minimiser of the loss that ${name} differentiates: put it into the loss as a squared norm`,
+    );
 }
 
 /** The step of a solver by iteration: the given one, or η_T. */

@@ -19,6 +19,8 @@ export interface Parameter {
   readonly about: string;
   /** What its values are: 1, 2, 3, …; 0 … 1; or any number ≥ 0. */
   readonly kind: "count" | "share" | "number";
+  /** Words that stand for no number. */
+  readonly words?: readonly string[];
   /** Inner steps: at most T, and a default above T means T. */
   readonly ofSteps?: boolean;
 }
@@ -38,8 +40,10 @@ const parameterTable = {
   },
   gamma: {
     metavar: "GAMMA",
-    about: "the weight of a term falls by this factor from each inner step to the one before, from 0 to 1",
+    about:
+      "the weight of a term falls by this factor from each inner step to the one before, from 0 to 1; auto measures it",
     kind: "share",
+    words: ["auto"],
   },
   terms: { metavar: "N", about: "the series has N + 1 terms", kind: "count" },
   iterations: { metavar: "N", about: "iterations of the linear solver, at most", kind: "count" },
@@ -53,8 +57,14 @@ export type ParameterName = keyof typeof parameterTable;
 
 export const parameters: Readonly<Record<ParameterName, Parameter>> = parameterTable;
 
+export type ParameterValue<P extends ParameterName = ParameterName> = (typeof parameterTable)[P] extends {
+  words: readonly (infer Word)[];
+}
+  ? number | Word
+  : number;
+
 /** Parameters by name; what is absent has its default. */
-export type Given = { readonly [P in ParameterName]?: number | undefined };
+export type Given = { readonly [P in ParameterName]?: ParameterValue<P> | undefined };
 
 interface Named {
   /** Its parameters in order, with their defaults; undefined leaves one to the estimator. */
@@ -92,8 +102,8 @@ export type EstimatorName = keyof typeof table;
 export const estimatorNames = Object.keys(table) as readonly EstimatorName[];
 
 /** The parameters of an estimator in order, with their defaults. */
-export function parametersOf(name: EstimatorName): [ParameterName, number | undefined][] {
-  return Object.entries(table[name].defaults) as [ParameterName, number | undefined][];
+export function parametersOf(name: EstimatorName): [ParameterName, ParameterValue | undefined][] {
+  return Object.entries(table[name].defaults) as [ParameterName, ParameterValue | undefined][];
 }
 
 /** An estimator, and its name with its parameters: "krmd(5)". */
@@ -112,9 +122,9 @@ export function estimatorNamed(
   given: Given = {},
   steps = Number.POSITIVE_INFINITY,
 ): Chosen {
-  const settled: [ParameterName, number | undefined][] = parametersOf(name).map(([parameter, normal]) => {
-    const fitting = normal !== undefined && parameters[parameter].ofSteps ? Math.min(normal, steps) : normal;
-    return [parameter, given[parameter] ?? fitting];
+  const settled = parametersOf(name).map(([parameter, normal]) => {
+    const isLong = parameters[parameter].ofSteps && typeof normal === "number" && normal > steps;
+    return [parameter, given[parameter] ?? (isLong ? steps : normal)] as const;
   });
   const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [shortest(value)]));
   const label = shown.length > 0 ? `${name}(${shown.join(", ")})` : name;
@@ -122,7 +132,8 @@ export function estimatorNamed(
 }
 
 /** "0.9", "1e-6" */
-function shortest(value: number): string {
+export function shortest(value: ParameterValue): string {
+  if (typeof value === "string") return value;
   const [plain, exponential] = [String(value), value.toExponential()];
   return exponential.length < plain.length ? exponential : plain;
 }
@@ -149,9 +160,12 @@ function estimatorItem(item: string, steps: number | undefined): Chosen {
     const takes = defaults.length === 0 ? "no parameter" : `no more than ${usage(name)}`;
     throw new UsageError(`"${item}" says too much: ${name} takes ${takes}`);
   }
-  const given = texts.map((text, index) => [defaults[index]![0], numberIn(item, name, text)] as const);
+  const given = texts.map((text, index) => {
+    const [parameter] = defaults[index]!;
+    return [parameter, valueIn(item, name, parameter, text)] as const;
+  });
   for (const [parameter, value] of given) {
-    if (!parameters[parameter].ofSteps || steps === undefined || value <= steps) continue;
+    if (!parameters[parameter].ofSteps || steps === undefined || !(Number(value) > steps)) continue;
     throw new UsageError(`"${item}" asks for ${value} inner steps of ${steps}: give at most ${steps}`);
   }
   try {
@@ -162,7 +176,8 @@ function estimatorItem(item: string, steps: number | undefined): Chosen {
   }
 }
 
-function numberIn(item: string, name: EstimatorName, text: string): number {
+function valueIn(item: string, name: EstimatorName, parameter: ParameterName, text: string): number | string {
+  if (parameters[parameter].words?.includes(text)) return text;
   const value = Number(text);
   if (text.trim() === "" || Number.isNaN(value)) {
     throw new UsageError(`"${item}": "${text}" is no number; write ${usage(name)}`);
@@ -174,9 +189,13 @@ function isName(name: string): name is EstimatorName {
   return Object.hasOwn(table, name);
 }
 
-/** "krmd:K" */
+/** "krmd:K", "greedy:GAMMA|auto" */
 function usage(name: EstimatorName): string {
-  return [name, ...parametersOf(name).map(([parameter]) => parameters[parameter].metavar)].join(":");
+  const values = parametersOf(name).map(([parameter]) => {
+    const { metavar, words = [] } = parameters[parameter];
+    return [metavar, ...words].join("|");
+  });
+  return [name, ...values].join(":");
 }
 
 function choices(): string {

@@ -32,7 +32,7 @@ export function nystrom({ rank: most, rho = 0.01, seed = 0 }: NystromOptions): E
       const { count, view } = unroll.flat;
       const rank = Math.min(most, count);
       const indices = new Random(seed).permutation(count).slice(0, rank);
-      const columns = unroll.columns(rank, { hyper: false });
+      const columns = unroll.columns(rank);
       columns.parameters.initial = unitColumns(indices, view.lane);
       unroll.columnProducts(columns);
 

@@ -29,7 +29,7 @@ const isBackward = (kernel: string) =>
   /backward|transpose|scatter/.test(kernel) && !kernel.startsWith("sigmoid");
 
 test("greedy's mixed product is one tangent forward", async () => {
-  const { "mixed product": mixed, "inner gradient": gradient } = await programs(greedy({ gamma: 0.9 }));
+  const { "frozen product α": mixed, "inner gradient": gradient } = await programs(greedy({ gamma: 0.9 }));
   expect(mixed!.filter((kernel) => kernel.startsWith("matmul"))).toHaveLength(1);
   expect(mixed!.filter((kernel) => kernel.startsWith("matmul tangent"))).toHaveLength(1);
   expect(mixed!.filter(isBackward)).toEqual([]);

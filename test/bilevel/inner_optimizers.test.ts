@@ -180,7 +180,7 @@ describe("⟨J ẋ, p⟩ = ⟨ẋ, Jᵀ p⟩ of three steps, x = (w_0, g_1, g_2,
     for (let t = 1; t <= steps; t++) {
       copy(vectors.gradient, g[t - 1]!);
       optimizer.step(sequence, t, { parameters: true, state: true });
-      const tangents = { columns, first: 0, parameters: dw, gradient: dg[t - 1]!, state };
+      const tangents = { count: columns, parameters: dw, gradient: dg[t - 1]!, state };
       optimizer.pushForward(sequence, t, tangents);
     }
     // H is zero: so is the result of the products between the steps.

@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import { ProblemError } from "../../src/bilevel/problem.ts";
+import { estimatorList, estimatorNamed, estimatorNames, parametersOf } from "../../src/estimators/named.ts";
+import { UsageError } from "../../src/host/errors.ts";
+
+test.each(estimatorNames)("%s carries its name, and takes its defaults", (name) => {
+  const { estimator, label } = estimatorNamed(name, {}, 20);
+  expect(estimator.name).toBe(name);
+  expect(label.startsWith(name)).toBe(true);
+  expect(estimator.products(20, 3)).toBeGreaterThanOrEqual(0);
+  // Written out, the defaults mean the same.
+  const values = parametersOf(name).map(([, value]) => value);
+  if (values.includes(undefined)) return;
+  expect(estimatorList([name, ...values].join(":"), 20)[0]!.label).toBe(label);
+});
+
+test("a list gives labels with the parameters", () => {
+  const labels = estimatorList(
+    " rmd, krmd:3,krmd,greedy:0.5,greedy:auto,cg:7,cg:7:1e-9,checkpointed ",
+    4,
+  ).map(({ label }) => label);
+  // The default of K is 5, and there are only four steps.
+  expect(labels).toEqual([
+    "rmd",
+    "krmd(3)",
+    "krmd(4)",
+    "greedy(0.5)",
+    "greedy(auto)",
+    "cg(7, 1e-6)",
+    "cg(7, 1e-9)",
+    "checkpointed",
+  ]);
+});
+
+test.each([
+  ["", /no estimator is named: choose from rmd, krmd:K,/],
+  ["rmd,kmrd", /no estimator "kmrd": choose from rmd, krmd:K,/],
+  ["toString", /no estimator "toString"/],
+  ["rmd:3", /rmd takes no parameter/],
+  ["krmd:3:4", /krmd takes no more than krmd:K/],
+  ["krmd:many", /"many" is no number; write krmd:K/],
+  ["krmd:auto", /"auto" is no number; write krmd:K/],
+  ["greedy:none", /"none" is no number; write greedy:GAMMA\|auto/],
+  ["krmd:", /"" is no number/],
+  ["krmd:0", /"krmd:0": K is 0: give a whole number > 0/],
+  ["krmd:2.5", /give a whole number/],
+  ["greedy:1.5", /give a number in \[0, 1\]/],
+  ["krmd:30", /"krmd:30" asks for 30 inner steps of 20: give at most 20/],
+])("%j is wrong usage", (list, why) => {
+  expect(() => estimatorList(list, 20)).toThrow(UsageError);
+  expect(() => estimatorList(list, 20)).toThrow(why);
+});
+
+test("a parameter that the estimator refuses is its own error", () => {
+  expect(() => estimatorNamed("krmd", { k: 0 })).toThrow(ProblemError);
+});
