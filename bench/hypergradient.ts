@@ -10,9 +10,8 @@ import { OuterLoop } from "../src/bilevel/outer_loop.ts";
 import { adam } from "../src/bilevel/outer_optimizer.ts";
 import { take } from "../src/data/dataset.ts";
 import { glyphs } from "../src/data/glyphs.ts";
-import { firstOrder } from "../src/estimators/first_order.ts";
-import { greedy } from "../src/estimators/greedy.ts";
-import { krmd, rmd, t1t2 } from "../src/estimators/krmd.ts";
+import { krmd } from "../src/estimators/krmd.ts";
+import { estimatorList } from "../src/estimators/named.ts";
 import type { Counters } from "../src/gpu/gpu.ts";
 import { formatBytes, type MemoryReport } from "../src/gpu/memory.ts";
 import { differentiate } from "../src/graph/differentiate.ts";
@@ -42,6 +41,12 @@ const options = await parseArguments(
     steps: withDefault(
       option("--steps", string({ metavar: "LIST" }), { description: message`Horizons T.` }),
       "5,10,20,50,100",
+    ),
+    estimators: withDefault(
+      option("--estimators", string({ metavar: "LIST" }), {
+        description: message`Estimators beside krmd, with parameters after colons. fmd and rtho carry a column for each training example.`,
+      }),
+      "rmd,checkpointed,reversible,t1t2,greedy,greedy:auto,first-order,neumann,cg,nystrom,inexact-gd,inexact-hb,drmad",
     ),
     k: withDefault(
       option("--k", string({ metavar: "LIST" }), { description: message`Steps K that krmd goes back.` }),
@@ -84,11 +89,8 @@ interface Entry {
 }
 
 const entries: readonly Entry[] = [
-  { label: "rmd", estimator: rmd(), from: 1 },
+  ...estimatorList(options.estimators).map((chosen) => ({ ...chosen, from: 1 })),
   ...lengths.map((k) => ({ label: `krmd(${k})`, estimator: krmd({ k }), from: k })),
-  { label: "t1t2", estimator: t1t2(), from: 1 },
-  { label: "greedy(0.9)", estimator: greedy({ gamma: 0.9 }), from: 1 },
-  { label: "first-order", estimator: firstOrder(), from: 1 },
 ];
 
 interface Row {

@@ -1,5 +1,6 @@
 // Learning rates and momenta of every step (Maclaurin et al. 2015; Franceschi et al. 2017): the schedules η_1 … η_T and
-// μ_1 … μ_T of a short training run, learned from the validation loss at its end.
+// μ_1 … μ_T of a short training run, learned from the validation loss at its end; or, with --online, one η and one μ that
+// move while a single run goes on (real-time hyperparameter optimization).
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
@@ -26,6 +27,7 @@ import {
   parseArguments,
   print,
   progress,
+  scalar,
   sgd,
   table,
   type Values,
@@ -56,6 +58,8 @@ const MOST_MOMENTUM = 0.99;
 /** Constant rates and momenta to compare with. */
 const RATES = [0.02, 0.05, 0.1, 0.2, 0.5, 1];
 const MOMENTA = [0, 0.5, 0.9];
+/** Most lines of an online schedule. */
+const LINES = 25;
 
 const options = await parseArguments(
   "schedules",
@@ -70,6 +74,9 @@ const options = await parseArguments(
       }),
       32,
     ),
+    online: option("--online", {
+      description: message`one η and one μ, moved every T inner steps of a run that is not restarted; with --estimator rtho`,
+    }),
     ...estimatorFlags("rmd"),
     ...innerFlags({ steps: 30, lr: 0.1 }),
     ...momentumFlag(0.5),
@@ -86,6 +93,7 @@ const options = await parseArguments(
     check: (flags) =>
       checkEstimator(flags) ??
       checkData(flags) ??
+      (flags.estimator === "rtho" && !flags.online ? "--estimator rtho needs --online" : undefined) ??
       (flags.momentum > MOST_MOMENTUM
         ? `--momentum ${flags.momentum}: give at most ${MOST_MOMENTUM}`
         : undefined),
@@ -94,6 +102,8 @@ const options = await parseArguments(
 const { train, val, test } = await loadExamples({ ...options, glyphTest: TEST });
 const pixels = train.rows * train.columns;
 const steps = options.innerSteps;
+/** One number for each step of a run; online, for each of its outer steps. */
+const length = options.online ? options.outerSteps : steps;
 const model: Model<string> =
   options.model === "linear"
     ? linear(pixels, train.classes)
@@ -101,7 +111,9 @@ const model: Model<string> =
 
 export const problem = bilevel({
   parameters: model.parameters,
-  hyper: { eta: filled([steps], options.innerLr), mu: filled([steps], options.momentum) },
+  hyper: options.online
+    ? { eta: scalar(options.innerLr), mu: scalar(options.momentum) }
+    : { eta: filled([steps], options.innerLr), mu: filled([steps], options.momentum) },
   constraints: { eta: nonNegative(), mu: box({ lower: 0, upper: MOST_MOMENTUM }) },
   inner: {
     data: { x: inputs(train), y: values(train.labels) },
@@ -121,24 +133,38 @@ async function experiment(): Promise<void> {
   const { estimator, label } = estimatorOf(options);
   const gpu = await Gpu.open();
   const score = await scorer(gpu);
-  const before = await score(problem.hyper);
+  const before = await score(constant(options.innerLr, options.momentum));
   const grid: Constant[] = [];
   const trials = RATES.flatMap((eta) => MOMENTA.map((mu) => ({ eta, mu })));
   const bar = progress({ total: trials.length, label: "constant rate" });
   for (const { eta, mu } of trials) {
-    grid.push({ eta, mu, ...(await score({ eta: filled([steps], eta), mu: filled([steps], mu) })) });
+    grid.push({ eta, mu, ...(await score(constant(eta, mu))) });
     bar.update(grid.length);
   }
   bar.stop();
-  const learned = await learn(problem, {
-    gpu,
-    estimator,
-    optimizer: outerOptimizerOf(options),
-    steps: options.outerSteps,
-  });
-  const after = await score(learned.hyper);
+  const path = constant(options.innerLr, options.momentum, 1);
+  const learned = await learn(
+    problem,
+    {
+      gpu,
+      estimator,
+      optimizer: outerOptimizerOf(options),
+      steps: options.outerSteps,
+      mode: options.online ? "warm" : "restart",
+    },
+    ({ eta, mu }) => {
+      path.eta.push(eta.data[0]!);
+      path.mu.push(mu.data[0]!);
+    },
+  );
+  const { eta, mu } = learned.hyper;
+  // Online, what α became after the last outer step was not used any more.
+  const schedule = options.online
+    ? { eta: path.eta.slice(0, -1), mu: path.mu.slice(0, -1) }
+    : { eta: [...eta.data], mu: [...mu.data] };
+  const after = await score(schedule);
   const best = grid.reduce((a, b) => (b.validationLoss < a.validationLoss ? b : a));
-  const result = { before, grid, best, learned, after, label, adapter: gpu.choice.description };
+  const result = { before, grid, best, learned, schedule, after, label, adapter: gpu.choice.description };
   if (options.json) printJson(result);
   else printTables(result);
   gpu.close();
@@ -149,8 +175,12 @@ function inputs({ images, labels }: Dataset): Values {
 }
 
 interface Schedule {
-  readonly eta: Values;
-  readonly mu: Values;
+  readonly eta: number[];
+  readonly mu: number[];
+}
+
+function constant(eta: number, mu: number, count = length): Schedule {
+  return { eta: new Array<number>(count).fill(eta), mu: new Array<number>(count).fill(mu) };
 }
 
 interface Score {
@@ -171,13 +201,19 @@ async function scorer(gpu: Gpu): Promise<(schedule: Schedule) => Promise<Score>>
     data: { x: inputs(test), y: values(test.labels) },
     loss: (w, _hyper, { x, y }) => mean(correct(model.apply(w, x), y)),
   });
-  return async (schedule) => {
-    training.setHyper(schedule);
+  return async ({ eta, mu }) => {
+    const rounds = options.online ? eta.length : 1;
+    const part = (all: number[], round: number) => (options.online ? scalar(all[round]!) : values(all));
+    let validationLoss = Number.NaN;
     try {
-      const [entry] = await training.step({ restart: true });
+      for (let round = 0; round < rounds; round++) {
+        training.setHyper({ eta: part(eta, round), mu: part(mu, round) });
+        const [entry] = await training.step({ restart: round === 0 });
+        validationLoss = entry!.outerLoss;
+      }
       accuracy.set({ parameters: await training.parameters() });
       const [testAccuracy] = await accuracy.value();
-      return { validationLoss: entry!.outerLoss, testAccuracy: testAccuracy! };
+      return { validationLoss, testAccuracy: testAccuracy! };
     } catch (error) {
       if (!(error instanceof DivergenceError)) throw error;
       return { validationLoss: Number.POSITIVE_INFINITY, testAccuracy: 0 };
@@ -190,12 +226,13 @@ interface Result {
   readonly grid: readonly Constant[];
   readonly best: Constant;
   readonly learned: Learned<"eta" | "mu">;
+  readonly schedule: Schedule;
   readonly after: Score;
   readonly label: string;
   readonly adapter: string;
 }
 
-function printJson({ before, grid, best, learned, after, label, adapter }: Result): void {
+function printJson({ before, grid, best, learned, schedule, after, label, adapter }: Result): void {
   const { data: _data, json: _json, set: _set, ...settings } = withoutParameters(options);
   print(
     JSON.stringify({
@@ -206,8 +243,7 @@ function printJson({ before, grid, best, learned, after, label, adapter }: Resul
       adapter,
       outerStepsDone: learned.losses.length,
       losses: learned.losses,
-      eta: [...learned.hyper.eta.data],
-      mu: [...learned.hyper.mu.data],
+      ...schedule,
       before,
       after,
       best,
@@ -217,15 +253,15 @@ function printJson({ before, grid, best, learned, after, label, adapter }: Resul
   );
 }
 
-function printTables({ before, best, learned, after, label, adapter }: Result): void {
+function printTables({ before, best, learned, schedule, after, label, adapter }: Result): void {
   const row = (name: string, { validationLoss, testAccuracy }: Score) => [
     name,
     validationLoss.toFixed(4),
     `${(100 * testAccuracy).toFixed(2)} %`,
   ];
   const lines = [
-    plot(learned.hyper),
-    "μ of step 1 does nothing: there is no velocity yet",
+    plot(schedule),
+    ...(options.online ? [] : ["μ of step 1 does nothing: there is no velocity yet"]),
     "",
     table(
       ["", "validation loss", "test accuracy"],
@@ -243,15 +279,17 @@ function printTables({ before, best, learned, after, label, adapter }: Result): 
   print(lines.join("\n"));
 }
 
-/** A line for each step: η_t and μ_t as numbers and bars. */
+/** η_t and μ_t as numbers and bars: a line for each step; online, for some of the steps after which they moved. */
 function plot({ eta, mu }: Schedule): string {
   const width = 24;
-  const bars = ({ data }: Values, most: number) =>
-    Array.from(data, (value) => "█".repeat(Math.round((width * value) / (most || 1))).padEnd(width));
-  const etas = bars(eta, Math.max(...eta.data));
-  const mus = bars(mu, 1);
-  return table(
-    ["t", "η", "", "μ", ""],
-    etas.map((bar, i) => [String(i + 1), eta.data[i]!.toFixed(3), bar, mu.data[i]!.toFixed(3), mus[i]!]),
-  );
+  const bar = (value: number, most: number) =>
+    "█".repeat(Math.round((width * value) / (most || 1))).padEnd(width);
+  const most = Math.max(...eta);
+  const every = options.online ? Math.ceil(eta.length / LINES) : 1;
+  const rows = eta.flatMap((value, i) => {
+    if (i % every !== 0) return [];
+    const step = options.online ? i * steps + 1 : i + 1;
+    return [[String(step), value.toFixed(3), bar(value, most), mu[i]!.toFixed(3), bar(mu[i]!, 1)]];
+  });
+  return table(["t", "η", "", "μ", ""], rows);
 }

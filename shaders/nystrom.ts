@@ -66,7 +66,9 @@ fn main(@builtin(local_invocation_index) local: u32) {
       system[c * ${width}u + j] = lower;
     }
     storageBarrier();
-    let divisor = system[c * ${width}u + c];
+    // A column of zeros, as of a parameter that does not count: its row is zero as well, and so may its unknown be.
+    let head = system[c * ${width}u + c];
+    let divisor = select(head, 1.0, head == 0.0);
     // Column c is read by all rows until they are done, so it stays; it is not needed afterwards.
     for (var e = local; e < ${k * width}u; e += ${WIDTH}u) {
       let i = e / ${width}u;

@@ -33,7 +33,19 @@ export {
   compare,
   type Refused,
 } from "./diagnostics/compare.ts";
+export { type Curvature, type CurvatureOptions, curvature } from "./diagnostics/curvature.ts";
+export type { Place } from "./diagnostics/derivatives.ts";
 export type { Measured, Point, Refusal } from "./diagnostics/entrant.ts";
+export {
+  type ImplicitBound,
+  type ImplicitConstants,
+  type ImplicitOptions,
+  implicitBound,
+  implicitConstants,
+  type LipschitzConstants,
+} from "./diagnostics/implicit_bound.ts";
+export { type KrmdConstants, krmdBound, krmdConstants } from "./diagnostics/krmd_bound.ts";
+export type { LanczosOptions, Spectrum } from "./diagnostics/lanczos.ts";
 export { comparisonSummary, formatCheck, formatComparison } from "./diagnostics/report.ts";
 export { type CgOptions, cg } from "./estimators/cg.ts";
 export { checkpointed } from "./estimators/checkpointed.ts";
@@ -83,6 +95,9 @@ export { UsageError } from "./host/errors.ts";
 export { exists, readFile, writeFile } from "./host/files.ts";
 export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
 export { linear, type Model, mlp } from "./nn/models.ts";
+export { type HoagOptions, type HoagStep, hoag, type InnerSolve } from "./outer/hoag.ts";
+export type { StepChange } from "./outer/step_length.ts";
+export type { Tolerance } from "./outer/tolerance.ts";
 export { Random } from "./random.ts";
 export { sheet, type Tile } from "./report/sheet.ts";
 export { table } from "./report/table.ts";

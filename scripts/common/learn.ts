@@ -18,9 +18,11 @@ export interface Learned<H extends string> {
   readonly milliseconds: number;
 }
 
+/** @param follow gets α after each outer step. @throws what `optimize` throws */
 export async function learn<W extends string, H extends string>(
   problem: Problem<W, H>,
   options: OptimizeOptions<H>,
+  follow?: (hyper: Record<H, Values>) => void,
 ): Promise<Learned<H>> {
   let interrupted = false;
   const forget = onInterrupt(() => {
@@ -34,6 +36,7 @@ export async function learn<W extends string, H extends string>(
     for await (const step of optimize(problem, options)) {
       losses.push(step.outerLoss);
       times.push(step.milliseconds);
+      if (follow !== undefined) follow(await step.hyper());
       bar.update(step.index, { "validation loss": step.outerLoss.toFixed(4) });
       if (!interrupted && step.index < options.steps) continue;
       return {

@@ -34,6 +34,8 @@ export class Unroll {
   /** w ← w_0, v ← 0. */
   readonly begin = new Sequence("begin");
   readonly vectors: Vectors;
+  /** q of an implicit estimator, as it leaves it. */
+  solution: Block | undefined;
   /** E of each lane, `LOSS_LANE` elements apart. */
   readonly outerLoss: Block;
   /** T */

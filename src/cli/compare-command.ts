@@ -11,7 +11,7 @@ time and memory of each.
 
   --estimators LIST  ${wrapped(estimatorNames)};
                      values of their parameters after a colon: rmd,krmd:5,greedy:0.9
-  --repeats N        timed runs of each, after one that is not [5]
+  --repeats N        timed runs of each, fewer where they take seconds, after one that is not [5]
   --json             print one line of JSON instead of a table
   --runtime NAME     node (the default), deno, or browser
   --adapter NAME     auto, hardware, software, lavapipe, swiftshader, or a part of the adapter's name

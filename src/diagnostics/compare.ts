@@ -71,7 +71,7 @@ export async function compare<W extends string, H extends string>(
   options: CompareOptions & {
     /** Default: the problem's α and w_0. */
     readonly at?: Point<W, H>;
-    /** Timed runs of each estimator (default 5), after one that is not. */
+    /** Timed runs of each estimator (default 5; fewer of one that takes seconds), after one that is not. */
     readonly repeats?: number;
     /** Called with each row as it is there. */
     readonly onRow?: (row: Compared<H> | Refused) => void;

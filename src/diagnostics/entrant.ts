@@ -32,7 +32,7 @@ export interface Measured<H extends string> {
 }
 
 export interface Effort {
-  /** Timed runs. */
+  /** Timed runs, at most: none begins when those before took ten seconds. */
   readonly repeats: number;
   /** Runs before them. */
   readonly warmUp: number;
@@ -42,6 +42,9 @@ export interface Effort {
 export interface Refusal {
   readonly error: string;
 }
+
+/** Milliseconds after which an estimator is not run again. */
+const LONG = 10_000;
 
 /** An estimator made ready for a problem, or the reason why it cannot be. */
 export class Entrant<W extends string, H extends string> {
@@ -91,7 +94,8 @@ export class Entrant<W extends string, H extends string> {
       for (let i = 0; i < warmUp; i++) await this.#run(loop, point);
       const times: number[] = [];
       let last: LogEntry | undefined;
-      for (let i = 0; i < repeats; i++) {
+      const since = performance.now();
+      for (let i = 0; i < repeats && (i === 0 || performance.now() - since < LONG); i++) {
         const { entry, ms } = await this.#run(loop, point);
         times.push(ms);
         last = entry;

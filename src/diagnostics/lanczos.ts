@@ -24,12 +24,14 @@ export interface Spectrum {
   readonly failureProbability: number;
   /** Products taken: k, and one that measures rounding. */
   readonly products: number;
-  /** What both bounds were moved outwards by, for the products are float32. */
+  /** What both bounds were moved outwards by because products are float32: four times what was measured of it. */
   readonly rounding: number;
 }
 
 /** Below this part of the largest coefficient a new direction is rounding: the Krylov space is invariant. */
 const NOTHING = 2 ** -20;
+/** Of the largest coefficient: what rounding is taken for at least. */
+const ROUNDING = 2 ** -21;
 
 /**
  * Bounds on all eigenvalues of a symmetric A of n rows by k steps of Lanczos from a random start (van Dorsselaer,
@@ -80,13 +82,15 @@ export async function lanczos(
     for (let pass = 0; pass < 2; pass++) for (const u of basis) subtract(next, u);
     length = norm(next);
     const scale = Math.max(...alpha.map(Math.abs), ...beta);
-    beta.push(Math.max(length, NOTHING * scale));
+    // When the vectors span the whole space, the Ritz values are all eigenvalues.
+    beta.push(basis.length === size ? 0 : Math.max(length, NOTHING * scale));
     if (length <= NOTHING * scale) break;
   }
   const along = Float32Array.from(sum, (element) => element / Math.sqrt(basis.length));
   const once = await product(along);
   const nonlinear = norm(images.map((element, i) => element / Math.sqrt(basis.length) - once[i]!));
-  const rounding = 4 * nonlinear;
+  const scale = Math.max(...alpha.map(Math.abs), ...beta);
+  const rounding = Math.max(4 * nonlinear, ROUNDING * scale);
 
   const level = Math.log((2 / failureProbability) * Math.sqrt((2 * size) / Math.PI));
   const negative = alpha.map((element) => -element);
@@ -111,7 +115,11 @@ function subtract(y: Float64Array, u: Float32Array): void {
  * β_j p_j(t) = (t - α_j) p_{j-1}(t) - β_{j-1} p_{j-2}(t), so that the ratios d_j = β_j p_j / p_{j-1} are all positive
  * beyond the zeros, and only there (they are the pivots of t I - T).
  */
-function reaches(alpha: readonly number[], beta: readonly number[], level = Number.NEGATIVE_INFINITY): number {
+function reaches(
+  alpha: readonly number[],
+  beta: readonly number[],
+  level = Number.NEGATIVE_INFINITY,
+): number {
   const isBeyond = (t: number): boolean => {
     let logarithm = 0;
     let previous = 1;

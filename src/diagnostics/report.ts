@@ -26,7 +26,7 @@ export function formatComparison<H extends string>(result: ComparisonResult<H>):
     formatError(row.relativeError),
     ...several.map((group) => formatError(row.groups[group].relativeError)),
     String(row.products),
-    row.ms.toPrecision(3),
+    row.ms < 100 ? row.ms.toPrecision(3) : row.ms.toFixed(0),
     formatBytes(row.bytes),
     formatBytes(row.bytes - (row.memory.data ?? 0)),
   ]);

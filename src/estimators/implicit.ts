@@ -28,6 +28,7 @@ export function implicit({ name, products, solve }: ImplicitEstimator): Estimato
       unroll.outerValue({ gradient: true, direct: "set" });
       unroll.innerGradient();
       const q = solve(unroll);
+      unroll.solution = q;
       unroll.frozenProduct(q, { parameters: false, hyper: true });
       unroll.addMixed(unroll.steps, { factor: -1 });
     },

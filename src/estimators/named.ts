@@ -57,11 +57,10 @@ export type ParameterName = keyof typeof parameterTable;
 
 export const parameters: Readonly<Record<ParameterName, Parameter>> = parameterTable;
 
-export type ParameterValue<P extends ParameterName = ParameterName> = (typeof parameterTable)[P] extends {
-  words: readonly (infer Word)[];
-}
-  ? number | Word
-  : number;
+export type ParameterValue<P extends ParameterName = ParameterName> = P extends ParameterName
+  ? ValueOf<(typeof parameterTable)[P]>
+  : never;
+type ValueOf<T> = T extends { words: readonly (infer Word)[] } ? number | Word : number;
 
 /** Parameters by name; what is absent has its default. */
 export type Given = { readonly [P in ParameterName]?: ParameterValue<P> | undefined };

@@ -95,7 +95,8 @@ export class Executable {
   async runAndRead(...sequences: Sequence[]): Promise<ArrayBuffer> {
     if (this.#readback === undefined) throw new Error("nothing was named to be read back");
     const encoder = this.#record(sequences);
-    const wait = this.#readback.encode(encoder, this.buffer(this.#readback.block));
+    const work = sequences.map(({ name }) => name).join();
+    const wait = this.#readback.encode(encoder, this.buffer(this.#readback.block), work);
     this.gpu.submit(encoder.finish());
     return await wait();
   }

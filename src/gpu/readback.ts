@@ -20,8 +20,8 @@ export class Readback {
   readonly block: Block;
   readonly #gpu: Gpu;
   readonly #free: GPUBuffer[];
-  /** Milliseconds that the last wait took. */
-  #expected = 0;
+  /** Milliseconds that the last wait for such work took. */
+  readonly #expected = new Map<string, number>();
 
   constructor(gpu: Gpu, block: Block, staging: readonly GPUBuffer[]) {
     this.block = block;
@@ -29,16 +29,22 @@ export class Readback {
     this.#free = [...staging];
   }
 
-  /** Appends the copy to a command buffer; the result is the function that waits for it, to be called after submit. */
-  encode(encoder: GPUCommandEncoder, source: GPUBuffer): () => Promise<ArrayBuffer> {
+  /**
+   * Appends the copy to a command buffer; the result is the function that waits for it, to be called after submit.
+   * `work` names what the commands do, as different work takes a different time.
+   */
+  encode(encoder: GPUCommandEncoder, source: GPUBuffer, work: string): () => Promise<ArrayBuffer> {
     const staging = this.#free.shift();
     if (staging === undefined) throw new Error(`all staging buffers of ${this.block.label} are in flight`);
     encoder.copyBufferToBuffer(source, 0, staging, 0, this.block.bytes);
     const start = performance.now();
     return async () => {
-      await this.#sleep();
+      await this.#sleep(0.9 * (this.#expected.get(work) ?? 0));
+      const awake = performance.now();
       const bytes = await this.#gpu.read(staging);
-      this.#expected = performance.now() - start;
+      const end = performance.now();
+      // A sleep that outlasted the work says only that the work took less.
+      this.#expected.set(work, end - awake < 1 ? (end - start) / 2 : end - start);
       this.#free.push(staging);
       return bytes;
     };
@@ -48,9 +54,8 @@ export class Readback {
    * While a map is pending, Dawn for Node polls as fast as it can, which takes a core away from a software adapter:
    * most of the wait is slept through first. Can go when dawn.node waits without polling.
    */
-  async #sleep(): Promise<void> {
+  async #sleep(milliseconds: number): Promise<void> {
     const { software, runtime } = this.#gpu.choice;
-    const milliseconds = 0.9 * this.#expected;
     if (!software || runtime !== "node" || milliseconds < 10) return;
     await new Promise((resolve) => setTimeout(resolve, milliseconds));
   }

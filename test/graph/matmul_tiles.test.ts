@@ -21,8 +21,7 @@ const gpu = withGpu((adapter) => {
 /** m, k, n, and where the buffers begin. */
 const sizes: readonly [m: number, k: number, n: number, offset: number][] = [
   [1, 1, 1, 0],
-  [3, 7, 2, 1],
-  [17, 5, 70, 3],
+  [17, 7, 70, 3],
   [70, 14, 10, 2],
   [24, 8, 40, 4],
 ];
@@ -50,7 +49,6 @@ function tiles(threads: number | undefined): MatmulTile[] {
     ...everywhere,
     { memory: "subgroup", shared: "col", rows: 2, cols: 5, threads, unroll: 4 },
     { memory: "subgroup", shared: "row", rows: 3, cols: 4, threads, unroll: 2 },
-    { memory: "subgroup", shared: "row", rows: 1, cols: 1, threads, unroll: 1 },
   ];
 }
 
@@ -60,7 +58,8 @@ const transpositions = [false, true].flatMap((a) =>
 
 test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
   for (const [t, tile] of tiles(gpu().choice.subgroupSize).entries()) {
-    for (const [s, [m, k, n, offset]] of sizes.entries()) {
+    // Together, for the sake of the compilers.
+    const tried = sizes.map(([m, k, n, offset], s) => {
       const lane = (rows: number, cols: number) => view(offset, rows * cols + offset);
       const { da, db, ...mode } = modes[(t + s) % modes.length]!;
       const shape: MatmulShape = {
@@ -77,8 +76,9 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
         out: lane(m, n),
         dout: lane(m, n),
       };
-      await expectProduct(shape, tile);
-    }
+      return expectProduct(shape, tile);
+    });
+    await Promise.all(tried);
   }
 });
 
