@@ -195,7 +195,11 @@ interface Constant extends Score {
 
 /** Trains by a schedule and measures what comes out. A run that diverges has an infinite loss. */
 async function scorer(gpu: Gpu): Promise<(schedule: Schedule) => Promise<Score>> {
-  const training = await OuterLoop.prepare(problem, { gpu, estimator: firstOrder() });
+  const training = await OuterLoop.prepare(problem, {
+    gpu,
+    estimator: firstOrder(),
+    every: options.online ? length : 1,
+  });
   const accuracy = await differentiate(gpu, {
     parameters: model.parameters,
     data: { x: inputs(test), y: values(test.labels) },
@@ -208,8 +212,8 @@ async function scorer(gpu: Gpu): Promise<(schedule: Schedule) => Promise<Score>>
     try {
       for (let round = 0; round < rounds; round++) {
         training.setHyper({ eta: part(eta, round), mu: part(mu, round) });
-        const [entry] = await training.step({ restart: round === 0 });
-        validationLoss = entry!.outerLoss;
+        const entries = await training.step({ restart: round === 0, news: round === rounds - 1 });
+        validationLoss = entries.at(-1)?.outerLoss ?? validationLoss;
       }
       accuracy.set({ parameters: await training.parameters() });
       const [testAccuracy] = await accuracy.value();

@@ -77,7 +77,7 @@ export interface HoagStep<W extends string, H extends string> {
  * A linear solve that runs out of iterations still moves α; one without positive curvature does not. α at which an inner
  * step diverges are best kept away by a constraint: for a penalty e^λ w², box({ upper }) with η e^λ < 1.
  *
- * Memory beyond w, v, α: five vectors like w, whatever the number of inner steps.
+ * Memory beyond w, v, α: six vectors like w, whatever the number of inner steps.
  * @throws ProblemError with mini-batches, w_0, η or μ as hyperparameters or weight decay in the optimizer;
  * MemoryError, DivergenceError, DeviceLostError, ValidationError
  */
@@ -169,8 +169,8 @@ async function solveInner(
     if (loops * horizon >= innerSteps) return solved("out of steps");
     if (loops - best.loops >= patience) return solved("stalled");
     const report = await loop.innerSteps();
-    assertSound(report, { index, before: loops * horizon });
-    loops++;
+    const before = loops++ * horizon;
+    assertSound(report, { index, before, steps: loops * horizon });
     gradientNorm = report.gradientNorm;
     if (gradientNorm < best.gradientNorm) best = { gradientNorm, loops };
   }
@@ -191,10 +191,10 @@ function goesOn({ solves }: Report): boolean {
   return solves.some(({ status, residual }) => status === "out of iterations" && Number.isFinite(residual));
 }
 
-/** @throws DivergenceError; `before` inner steps went before those reported. */
+/** @throws DivergenceError; of `steps` inner steps, `before` went before those reported. */
 function assertSound(
   { diverged, gradientNorm }: Report,
-  { index, before = 0 }: { index: number; before?: number },
+  { index, before = 0, steps = 0 }: { index: number; before?: number; steps?: number },
 ): void {
   if (diverged !== undefined) {
     const innerStep = before + diverged + 1;
@@ -204,9 +204,10 @@ function assertSound(
       innerStep,
     );
   }
-  if (!Number.isFinite(gradientNorm)) throw notFinite("the inner gradient", index);
+  if (!Number.isFinite(gradientNorm))
+    throw notFinite(`‖∇L‖ after ${steps} inner steps`, index, steps || undefined);
 }
 
-function notFinite(what: string, index: number): DivergenceError {
-  return new DivergenceError(`${what} is not finite at outer step ${index}`, index);
+function notFinite(what: string, index: number, innerStep?: number): DivergenceError {
+  return new DivergenceError(`${what} is not finite at outer step ${index}`, index, innerStep);
 }

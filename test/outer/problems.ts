@@ -24,18 +24,16 @@ export function ridge({
   constraint,
   lanes,
   steps = 20,
-  n = 60, seed = 3,
 }: {
-  n?: number; seed?: number;
   each?: boolean;
   start?: number;
   constraint?: Constraint;
   lanes?: number;
   steps?: number;
 }): { problem: Problem<"w", "lambda">; reference: RidgeReference } {
-  const random = new Random(seed);
+  const random = new Random(8);
   const truth = Array.from({ length: WEIGHTS }, (_, j) => (j < 3 ? 1.5 * random.normal() : 0));
-  const [train, validation] = [draw(random, truth, n), draw(random, truth, n)];
+  const [train, validation] = [draw(random, truth, 40), draw(random, truth, 40)];
   const logistic = (w: Tensor, x: Tensor, y: Tensor) => mean(softplus(neg(mul(y, applied(x, w)))));
   const data = ({ x, y }: Examples) => ({ x: values(x.flat(), [y.length, WEIGHTS]), y: values([...y]) });
   const problem = bilevel({

@@ -31,6 +31,18 @@ test("a rate that should fall below zero stops there", async () => {
   expect(Math.min(...eta)).toBe(0);
 });
 
+test("online, one run is trained with a rate that moves on the way, better than with the first one", async () => {
+  const flags = [...small, "--model", "linear", "--online", "--estimator", "rtho", "--outer-steps", "12"];
+  const { code, result } = await run([...flags, "--json"]);
+  const { before, after, eta, mu, losses, estimator } = result();
+  console.log(`online: validation loss ${before.validationLoss} → ${after.validationLoss}`);
+  expect([estimator, eta.length, mu.length, eta[0], mu[0]]).toEqual(["rtho", 12, 12, 0.1, 0.5]);
+  expect(after.validationLoss).toBeLessThan(before.validationLoss);
+  // Training again by the schedule that was found is the run itself.
+  expect(after.validationLoss).toBeCloseTo(losses.at(-1), 4);
+  expect(code).toBe(0);
+});
+
 test.each(["deno", "browser"])(
   "in %s it gives the same numbers as in Node, but for rounding",
   async (runtime) => {
@@ -67,6 +79,7 @@ test("--help lists the flags", async () => {
 test.each([
   [["--model", "cnn"], "--model"],
   [["--hidden", "0"], "--hidden"],
+  [["--estimator", "rtho"], "--estimator rtho needs --online"],
   [["--momentum", "1"], "--momentum 1: give at most 0.99"],
 ])("%j is exit code 2 and says why", async (flags, why) => {
   const { code, stdout, stderr } = await run(flags);
