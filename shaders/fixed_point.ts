@@ -1,7 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
-import { declareStatus } from "./status.ts";
+import { declareStatus, watch } from "./status.ts";
 
 /**
  * Momentum SGD in whole numbers, w = W / scale.w and v = V / scale.v with powers of two, that can be run backwards bit
@@ -28,13 +28,20 @@ ${output(4, "v", velocity ? flat : undefined)}`;
 const move = (rate: Coefficient, { w, v }: FixedPoint["scale"], whole: string) =>
   `i32(round(${coefficient("rate", rate)} * f32(${whole}) * ${float(w / v)}))`;
 
+/** Half of the range is left for one step; who is outside (NaN is) would wrap around unseen. */
+const isOutside = (v: string, w: string) => `!(max(abs(${v}), abs(${w})) < ${float(2 ** 30)})`;
+
 /** W, V ← the nearest to w, v, which become what they are; no bits. */
 export function fixedPointBegin({ count, lane, scale }: FixedPoint): string {
   return wgsl`${state({ offset: 0, lane }, true)}
+${declareStatus(5)}
 ${linearMain(count)}
   let j = lane * ${lane}u + i;
-  wholeW[j] = i32(round(w[j] * ${float(scale.w)}));
-  wholeV[j] = i32(round(v[j] * ${float(scale.v)}));
+  let fullW = round(w[j] * ${float(scale.w)});
+  let fullV = round(v[j] * ${float(scale.v)});
+  if (${isOutside("fullV", "fullW")}) { atomicMin(&status, 0u); }
+  wholeW[j] = i32(fullW);
+  wholeV[j] = i32(fullV);
   bits[j] = 0u;
   w[j] = f32(wholeW[j]) * ${float(1 / scale.w)};
   v[j] = f32(wholeV[j]) * ${float(1 / scale.v)};
@@ -73,7 +80,8 @@ ${linearMain(count)}
   kept = kept * ${denominator}u + u32(rest);
   whole = quotient * ${numerator} + i32(kept % ${numerator}u);
   bits[j] = kept / ${numerator}u;
-  whole += i32(round(gradient[j] * ${float(scale.v)}));
+  let force = gradient[j];
+  whole += i32(round(force * ${float(scale.v)}));
   wholeV[j] = whole;
   let next = wholeW[j] - ${move(rate, scale, "whole")};
   wholeW[j] = next;
@@ -81,8 +89,8 @@ ${linearMain(count)}
   v[j] = f32(whole) * ${float(1 / scale.v)};
 #endif
   w[j] = f32(next) * ${float(1 / scale.w)};
-  // Half of the range is left for one step; who is outside would wrap around unseen.
-  if (!(max(abs(f32(whole)), abs(f32(next))) < ${float(2 ** 30)})) { atomicMin(&status, step.index); }
+  if (${isOutside("f32(whole)", "f32(next)")}) { atomicMin(&status, step.index); }
+  ${watch("force")}
 }`;
 }
 

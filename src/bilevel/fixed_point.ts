@@ -71,6 +71,7 @@ export class FixedPoint {
       ["write", { block: this.#bits }],
       ["write", { block: this.#vectors.parameters }],
       ["write", { block: this.#velocity }],
+      ["write", { block: this.#vectors.status }],
     ]);
   }
 

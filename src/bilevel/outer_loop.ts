@@ -155,8 +155,13 @@ export class OuterLoop<W extends string, H extends string> {
       const outerStep = first + index + 1;
       const [outerLoss, squared, inner] = [floats[row]!, floats[row + 1]!, status[row + 2]!];
       if (inner !== SOUND) {
+        const { range } = this.#unroll;
+        const [what, more] =
+          range === undefined
+            ? ["was not finite", ""]
+            : [`left the range of reversible({ range: ${range} })`, ", or give a larger range"];
         throw new DivergenceError(
-          `the inner loop diverged: a parameter was not finite after inner step ${inner + 1} of outer step ${outerStep}. Lower the inner learning rate`,
+          `the inner loop diverged: a parameter ${what} after inner step ${inner + 1} of outer step ${outerStep}. Lower the inner learning rate${more}`,
           outerStep,
           inner + 1,
         );

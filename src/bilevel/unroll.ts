@@ -1,30 +1,18 @@
 import { contraction } from "../../shaders/contraction.ts";
 import type { View } from "../../shaders/operand.ts";
-import { LOSS_LANE } from "../../shaders/outer_step.ts";
-import { Arena } from "../gpu/arena.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import { bindings, Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type LeafBindings, Program, type ProgramOptions } from "../graph/program.ts";
-import { invariants, schedule } from "../graph/schedule.ts";
-import type { Tensor } from "../graph/tensor.ts";
 import { Columns } from "./columns.ts";
 import { FixedPoint } from "./fixed_point.ts";
-import type { Problem, TracedLevel } from "./problem.ts";
+import type { Problem } from "./problem.ts";
 import { ProblemError } from "./problem_error.ts";
+import { type Point, type ProductHalves, Programs } from "./programs.ts";
 import { coefficientOf } from "./rate.ts";
 import { Vectors, type Weights } from "./vectors.ts";
 
-/** What a Hessian product is asked for: the half in w, H_ww r, the half in α, H_αw r, or both. */
-export interface ProductHalves {
-  readonly parameters: boolean;
-  readonly hyper: boolean;
-}
-
 /** Blocks, and copies of what they held. */
 export type Snapshot = ReadonlyMap<Block, Block>;
-
-type UnplacedProgram = Omit<ProgramOptions, "name" | "lanes" | "adapter"> & { readonly lanes?: number };
 
 /**
  * The inner loop of a problem and the moves over it that estimators are written in. Every move appends kernels to
@@ -36,8 +24,6 @@ export class Unroll {
   readonly vectors: Vectors;
   /** q of an implicit estimator, as it leaves it. */
   solution: Block | undefined;
-  /** E of each lane, `LOSS_LANE` elements apart. */
-  readonly outerLoss: Block;
   /** T */
   readonly steps: number;
   /** States that are stored, at most T. */
@@ -45,11 +31,10 @@ export class Unroll {
 
   readonly #problem: Problem;
   readonly #gpu: Gpu;
-  readonly #programs = new Map<string, Program>();
-  readonly #prelude: Program;
-  readonly #gradient: Program;
+  readonly #programs: Programs;
   #main = new Sequence("unroll");
   #solve: Block | undefined;
+  #range: number | undefined;
 
   constructor(problem: Problem, gpu: Gpu, slots: number) {
     this.#problem = problem;
@@ -57,15 +42,10 @@ export class Unroll {
     this.steps = problem.steps;
     this.slots = Math.min(slots, problem.steps);
     this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
-    this.outerLoss = new Block("E", "bookkeeping", 4 * LOSS_LANE * problem.lanes);
     this.vectors.begin(this.begin);
     this.vectors.beginLoop(this.main);
-    this.#prelude = this.#program("once an outer step", () => ({ outputs: [], keep: this.#invariants() }));
-    this.#prelude.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
-    this.#gradient = this.#program("inner gradient", () => ({
-      outputs: [{ tensor: problem.inner.traced.parameters, primal: this.#wVector(this.vectors.gradient) }],
-      after: [this.#prelude],
-    }));
+    this.#programs = new Programs(problem, this.vectors, gpu);
+    this.#programs.prelude(this.main, this.#current());
   }
 
   /** The inner loop and the estimator. */
@@ -119,15 +99,19 @@ export class Unroll {
     return this.vectors.optimizer.readsTrajectory;
   }
 
+  /** E of each lane, `LOSS_LANE` elements apart. */
+  get outerLoss(): Block {
+    return this.#programs.outerLoss;
+  }
+
   /** Settles where everything is in memory; called once, when all is recorded. */
   finish(): void {
-    const arena = new Arena("activations");
-    for (const program of this.#programs.values()) program.place(arena);
+    this.#programs.finish();
   }
 
   /** The programs, as tables. */
   explain(): string {
-    return [...this.#programs.values()].map((program) => program.explain()).join("\n");
+    return this.#programs.explain();
   }
 
   /**
@@ -146,32 +130,15 @@ export class Unroll {
 
   /** p ← g = ∇_w E at the current w. */
   outerGradient(): void {
-    const program = this.#program("outer gradient", () => ({
-      outputs: [
-        { tensor: this.#problem.outer.traced.parameters, primal: this.#wVector(this.vectors.adjoint) },
-      ],
-      after: [this.#prelude],
-    }));
-    program.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
+    this.#programs.outerGradient(this.main, this.#current());
   }
 
   /**
    * At the end of the inner loop: E, with `gradient` also p ← g_T, and ∇_α E into h ("set") or aside, for
    * `addDirect` ("hold").
    */
-  outerValue({ gradient, direct }: { gradient: boolean; direct: "set" | "hold" }): void {
-    const { value, parameters, hyper, dependsOn } = this.#problem.outer.traced;
-    const { adjoint, hypergradient, direct: held } = this.vectors;
-    const program = this.#program("outer loss", () => ({
-      outputs: [
-        { tensor: value, primal: { block: this.outerLoss, lane: LOSS_LANE } },
-        ...(gradient ? [{ tensor: parameters, primal: this.#wVector(adjoint) }] : []),
-        ...(direct === "set" ? [{ tensor: hyper, primal: this.#aVector(hypergradient) }] : []),
-        ...(direct === "hold" && dependsOn.hyper ? [{ tensor: hyper, primal: this.#aVector(held) }] : []),
-      ],
-      after: [this.#prelude],
-    }));
-    program.record(this.main, this.#leaves(this.steps, this.vectors.parameters));
+  outerValue(wanted: { gradient: boolean; direct: "set" | "hold" }): void {
+    this.#programs.outerValue(this.main, this.#current(), wanted);
   }
 
   /** h += the ∇_α E that was put aside. */
@@ -201,11 +168,7 @@ export class Unroll {
 
   /** (H_ww r, H_αw r) of step t, at the stored w_{t-1} or `at` another place. */
   product(t: number, halves: ProductHalves, at: Resource = this.storedState(t - 1)): void {
-    const program = this.#program(`product ${nameOf(halves)}`, () => ({
-      ...this.#product(halves),
-      after: [this.#prelude],
-    }));
-    program.record(this.main, this.#leaves(t, at, this.vectors.direction));
+    this.#programs.product(this.main, { t, w: at }, this.vectors.direction, halves);
   }
 
   /** w_t in the ring. */
@@ -234,15 +197,15 @@ export class Unroll {
    * gradient left in memory is not computed again. Where the inner optimizer is not plain SGD, its own r stands for g.
    */
   productAlongOuterGradient(t: number, halves: ProductHalves): void {
-    const { storedParameters, parameters, optimizer } = this.vectors;
+    const { optimizer } = this.vectors;
     optimizer.pullOnce(this.main, t);
-    const at = this.readsState(halves) ? storedParameters.slot(t - 1) : { block: parameters };
-    this.#frozen(halves).record(this.main, this.#leaves(t, at, optimizer.once.vector));
+    const point = this.readsState(halves) ? { t, w: this.storedState(t - 1) } : this.#current(t);
+    this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves);
   }
 
   /** Does such a product read w_{t-1} itself, beside the activations that it left? */
   readsState(halves: ProductHalves): boolean {
-    return this.#frozen(halves).reads(this.#problem.leaves.parameters);
+    return this.#programs.readsState(halves);
   }
 
   /** With the product of `productAlongOuterGradient`, what E(w_t) owes α through step t alone. */
@@ -316,19 +279,25 @@ export class Unroll {
     return this.#solve;
   }
 
+  /** ± what w and v have to stay in, where the inner loop runs in whole numbers. */
+  get range(): number | undefined {
+    return this.#range;
+  }
+
   /** ∇L of step t at the current w, whose activations `frozenProduct` then reuses. */
   innerGradient(t = this.steps): void {
-    this.#gradient.record(this.main, this.#leaves(t, this.vectors.parameters));
+    this.#programs.innerGradient(this.main, this.#current(t));
   }
 
   /** (H_ww x, H_αw x) where `innerGradient` was last computed: tangents alone, as all values are in memory. */
   frozenProduct(x: Block, halves: ProductHalves, t = this.steps): void {
-    this.#frozen(halves).record(this.main, this.#leaves(t, this.vectors.parameters, x));
+    this.#programs.frozenProduct(this.main, this.#current(t), x, halves);
   }
 
   /** The inner loop in whole numbers, for `range` ≥ |w|, |v|. */
   fixedPoint({ range }: { range: number }): FixedPoint {
     const limit = this.#gpu.device.limits.maxBufferSize;
+    this.#range = range;
     return new FixedPoint(this.#problem, this.vectors, { range, limit });
   }
 
@@ -338,30 +307,9 @@ export class Unroll {
     return new Columns(count, this.vectors.lane, 0);
   }
 
-  /**
-   * H_ww ẇ + H_wα α̇ of all columns, at the state that the inner gradient was last computed at: the current w, or
-   * after `innerStep(t)` w_{t-1}, which the ring then has to hold.
-   */
-  columnProducts(columns: Columns, state: "current" | number = "current"): void {
-    const { leaves, inner } = this.#problem;
-    const { parameters, hyper, gradient, count, lane } = columns;
-    const program = this.#program(`products of ${count} columns`, () => ({
-      outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
-      seeds: new Map([[leaves.parameters, lane.w], ...(hyper ? [[leaves.hyper, lane.a] as const] : [])]),
-      after: [this.#prelude, this.#gradient],
-      lanes: count,
-      samePoint: true,
-    }));
-    const at =
-      state === "current"
-        ? { block: this.vectors.parameters }
-        : this.vectors.storedParameters.slot(state - 1);
-    const { primal } = this.#leaves(state === "current" ? this.steps : state, at);
-    const tangent = new Map([
-      [leaves.parameters, { block: parameters }],
-      ...(hyper ? [[leaves.hyper, { block: hyper }] as const] : []),
-    ]);
-    program.record(this.main, { primal, tangent });
+  /** H_ww ẇ of all columns where `innerGradient` was last computed, at the current w. */
+  columnProducts(columns: Columns): void {
+    this.#programs.columnProducts(this.main, this.#current(), columns);
   }
 
   /**
@@ -412,7 +360,7 @@ export class Unroll {
 
   /** The Jacobian after inner step t, right after the step, which has to store the state before it. */
   pushForward(t: number, jacobian: Columns): void {
-    this.columnProducts(jacobian, t);
+    this.#programs.columnProducts(this.main, { t, w: this.storedState(t - 1) }, jacobian);
     this.vectors.optimizer.pushForward(this.main, t, jacobian);
   }
 
@@ -426,79 +374,8 @@ export class Unroll {
       throw new ProblemError("columns of a Jacobian are not there for problems with lanes: take one lane");
   }
 
-  /** A product at the state that the inner gradient was last computed at. */
-  #frozen(halves: ProductHalves): Program {
-    return this.#program(`frozen product ${nameOf(halves)}`, () => ({
-      ...this.#product(halves),
-      after: [this.#prelude, this.#gradient],
-    }));
+  /** w as it is now, with the batch of step t. */
+  #current(t = this.steps): Point {
+    return { t, w: { block: this.vectors.parameters } };
   }
-
-  #product({ parameters, hyper }: ProductHalves): Pick<ProgramOptions, "outputs" | "seeds"> {
-    const { traced } = this.#problem.inner;
-    const { curvature, mixed, lane } = this.vectors;
-    return {
-      outputs: [
-        ...(parameters ? [{ tensor: traced.parameters, tangent: this.#wVector(curvature) }] : []),
-        ...(hyper && this.hasMixed ? [{ tensor: traced.hyper, tangent: this.#aVector(mixed) }] : []),
-      ],
-      seeds: new Map([[this.#problem.leaves.parameters, lane.w]]),
-    };
-  }
-
-  #wVector(block: Block) {
-    return { block, lane: this.vectors.lane.w };
-  }
-
-  #aVector(block: Block) {
-    return { block, lane: this.vectors.lane.a };
-  }
-
-  /** What the leaves are at step t: w where it is said, a tangent if any, and the step's batch. */
-  #leaves(t: number, parameters: Block | Resource, direction?: Block): LeafBindings {
-    const { leaves, inner, outer } = this.#problem;
-    const primal = new Map<Tensor, Resource>([
-      [leaves.parameters, parameters instanceof Block ? { block: parameters } : parameters],
-      [leaves.hyper, { block: this.vectors.hyper }],
-      ...inner.data,
-      ...outer.data,
-    ]);
-    if (inner.batches) primal.set(inner.batches.leaf, inner.batches.table.row(t - 1));
-    if (outer.batches) primal.set(outer.batches.leaf, outer.batches.table.row(0));
-    return { primal, tangent: direction && new Map([[leaves.parameters, { block: direction }]]) };
-  }
-
-  /** The program of that name; made at its first use. */
-  #program(name: string, options: () => UnplacedProgram): Program {
-    let program = this.#programs.get(name);
-    if (program === undefined) {
-      program = new Program({
-        name,
-        lanes: this.#problem.lanes,
-        ...options(),
-        adapter: this.#gpu.choice,
-      });
-      this.#programs.set(name, program);
-    }
-    return program;
-  }
-
-  /** Values that depend on α and fixed data alone, yet serve every inner step: computed once an outer step. */
-  #invariants(): Tensor[] {
-    const { leaves, inner, outer } = this.#problem;
-    const varying = new Set([
-      leaves.parameters,
-      ...[inner, outer].flatMap(({ batches }) => (batches ? [batches.leaf] : [])),
-    ]);
-    const of = ({ traced }: TracedLevel) => {
-      const all = [traced.value, traced.parameters, traced.hyper];
-      const seeds = new Set([leaves.parameters]);
-      return invariants(schedule({ primal: all, tangent: all, seeds, available: new Set() }), varying);
-    };
-    return [...new Set([...of(inner), ...of(outer)])];
-  }
-}
-
-function nameOf({ parameters, hyper }: ProductHalves): string {
-  return [...(parameters ? ["w"] : []), ...(hyper ? ["α"] : [])].join(" ");
 }

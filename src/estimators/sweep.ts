@@ -1,5 +1,6 @@
 import { ProblemError } from "../bilevel/problem.ts";
-import type { ProductHalves, Unroll } from "../bilevel/unroll.ts";
+import type { ProductHalves } from "../bilevel/programs.ts";
+import type { Unroll } from "../bilevel/unroll.ts";
 
 export interface SweepOptions {
   /** K, steps to go back from T. */

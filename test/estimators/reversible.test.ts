@@ -1,0 +1,282 @@
+import { describe, expect, test } from "vitest";
+import { adamW } from "../../src/bilevel/adam_w.ts";
+import { hypergradient } from "../../src/bilevel/optimize.ts";
+import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
+import { gradientDescent } from "../../src/bilevel/outer_optimizer.ts";
+import { bilevel, ProblemError } from "../../src/bilevel/problem.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
+import { Unroll } from "../../src/bilevel/unroll.ts";
+import { rmd } from "../../src/estimators/krmd.ts";
+import { reversible } from "../../src/estimators/reversible.ts";
+import { DivergenceError } from "../../src/gpu/errors.ts";
+import { Executable } from "../../src/gpu/executable.ts";
+import { sqrt } from "../../src/graph/operations/elementwise.ts";
+import { scale, sub } from "../../src/graph/operations/linear_combination.ts";
+import { mul } from "../../src/graph/operations/multiply.ts";
+import { sum } from "../../src/graph/operations/reduce.ts";
+import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import { values } from "../../src/graph/values.ts";
+import {
+  hypercleaning,
+  type Kind,
+  named,
+  network,
+  problem,
+  quadratic,
+  type Setting,
+} from "../bilevel/problems.ts";
+import { bits, numbers, relativeError } from "../bilevel/vectors.ts";
+import { withGpu } from "../support/gpu.ts";
+
+const table: string[] = [];
+const gpu = withGpu((adapter) => [`the reversible inner loop, on ${adapter}`, ...table].join("\n"));
+
+describe("whole numbers there and back", () => {
+  /** Steps that mini-batches keep in motion: 18 parameters. */
+  const stated = (momentum: number, steps: number, setting: Setting = {}) =>
+    problem(hypercleaning, { batch: 5, momentum, steps, lr: 0.05, ...setting });
+
+  async function thereAndBack(momentum: number, steps: number, setting: Setting = {}) {
+    const unroll = new Unroll(stated(momentum, steps, setting), gpu(), 0);
+    const loop = unroll.fixedPoint({ range: 32 });
+    loop.begin(unroll.main);
+    const forward = unroll.part("forward", () => {
+      for (let t = 1; t <= steps; t++) {
+        unroll.innerGradient(t);
+        loop.step(unroll.main, t);
+      }
+    });
+    const back = unroll.part("back", () => {
+      for (let t = steps; t >= 1; t--) {
+        loop.backW(unroll.main, t);
+        unroll.innerGradient(t);
+        loop.backV(unroll.main, t);
+      }
+    });
+    unroll.finish();
+    const executable = await Executable.build(gpu(), [unroll.begin, unroll.main, forward, back]);
+    const state = async () => {
+      const read = async (block: typeof loop.wholes.w) => [...new Int32Array(await executable.read(block))];
+      return { w: await read(loop.wholes.w), v: await read(loop.wholes.v) };
+    };
+    executable.run(unroll.begin, unroll.main);
+    const start = await state();
+    executable.run(forward);
+    const end = await state();
+    executable.run(back);
+    const restored = await state();
+    const status = new Uint32Array(await executable.read(unroll.vectors.status))[0];
+    const lane = 4 * unroll.vectors.lane.w * (setting.lanes ?? 1);
+    const slot = Math.ceil(lane / 256) * 256;
+    const spills = ((executable.memory.trajectory ?? 0) - 3 * lane) / slot;
+    executable.destroy();
+    return { start, end, restored, status, spills };
+  }
+
+  test.each([
+    [0.9, 10_000],
+    [0.99, 10_000],
+    [0.5, 10_000],
+    [1 / 3, 10_000],
+    [0.123, 10_000],
+    [0.999, 1000],
+    [1 / 32_768, 200],
+    [32_767 / 32_768, 200],
+  ])(
+    "μ = %d, T = %d: the state is restored bit for bit",
+    async (momentum, steps) => {
+      const { start, end, restored, status, spills } = await thereAndBack(momentum, steps);
+      expect(end.w).not.toEqual(start.w);
+      expect(end.v).not.toEqual(start.v);
+      expect(restored.w).toEqual(start.w);
+      expect(restored.v).toEqual(start.v);
+      expect(start.v.every((value) => value === 0)).toBe(true);
+      expect(status).toBe(0xffff_ffff);
+      // What μ shifts out, in words of 32 bits, of which those of the largest digit stay free.
+      const shifted = (steps * Math.log2(1 / momentum)) / 32;
+      expect(spills).toBeGreaterThanOrEqual(Math.floor(shifted));
+      const line = `  μ = ${momentum.toFixed(5)}, T = ${steps}: ${spills} words a parameter, ${shifted.toFixed(1)} shifted out`;
+      table.push(`${line}, ${steps} of rmd`);
+    },
+    300_000,
+  );
+
+  test.each([
+    ["η learned, one a step", { lr: Array.from({ length: 60 }, (_, t) => 0.02 + 0.001 * t) }],
+    ["three lanes", { lanes: 3 }],
+  ])("%s", async (_title, setting) => {
+    const { start, end, restored } = await thereAndBack(0.7, 60, setting);
+    expect(end.w).not.toEqual(start.w);
+    expect(restored).toEqual(start);
+  });
+});
+
+const cases: readonly [Kind, string, Setting][] = [
+  [quadratic, "μ = 0.8", { momentum: 0.8, steps: 30 }],
+  [hypercleaning, "μ = 0.9, mini-batches", { momentum: 0.9, batch: 5, steps: 40 }],
+  [network, "μ = 0.99", { momentum: 0.99, steps: 40, lr: 0.02 }],
+  [network, "μ = 0.123, 3 lanes", { momentum: 0.123, steps: 40, lr: 0.3, lanes: 3 }],
+  [network, "w_0 learned", { momentum: 0.5, learnStart: true, steps: 20 }],
+  [hypercleaning, "a schedule of η", { optimizer: sgd<string>({ lr: "eta", momentum: 0.9 }), steps: 20 }],
+];
+
+/** A group "eta" of rates beside those of the problem. */
+function withRates(kind: Kind, count: number): Kind {
+  return {
+    name: kind.name,
+    losses() {
+      const losses = kind.losses();
+      const rates = Array.from({ length: count }, (_, t) => 0.02 + 0.005 * t);
+      return { ...losses, hyper: { ...losses.hyper, eta: values(rates) } };
+    },
+  };
+}
+
+const stated = (kind: Kind, setting: Setting) =>
+  problem(setting.optimizer?.lr === "eta" ? withRates(kind, setting.steps ?? 5) : kind, setting);
+
+describe("h is that of RMD to the rounding of the state", () => {
+  test.each(named(cases))("%s", async (name, kind, setting) => {
+    const run = async (estimator: ReturnType<typeof rmd>) =>
+      await hypergradient(stated(kind, setting), { gpu: gpu(), estimator });
+    const [found, exact] = [await run(reversible()), await run(rmd())];
+    const error = relativeError(numbers(found.hypergradient), numbers(exact.hypergradient));
+    table.push(`  ${name}: relative error of h ${error.toExponential(1)}`);
+    expect(error).toBeLessThan(2e-5);
+    expect(relativeError(numbers(found.parameters), numbers(exact.parameters))).toBeLessThan(5e-6);
+  });
+
+  test("also in the second outer step of a warm run, and with the same w left behind", async () => {
+    const options = { gpu: gpu(), optimizer: gradientDescent({ lr: 0.1 }) };
+    const results = [];
+    for (const estimator of [reversible(), rmd()]) {
+      const loop = await OuterLoop.prepare(problem(network, { momentum: 0.9 }), { ...options, estimator });
+      for (const restart of [true, false, false]) await loop.step({ restart });
+      results.push([numbers(await loop.hypergradient()), numbers(await loop.parameters())] as const);
+      loop.destroy();
+    }
+    const [[h, w], [exactH, exactW]] = results as [(typeof results)[0], (typeof results)[0]];
+    expect(relativeError(h, exactH)).toBeLessThan(2e-5);
+    expect(relativeError(w, exactW)).toBeLessThan(5e-6);
+  });
+
+  test("a smaller range is finer", async () => {
+    const of = async (estimator: ReturnType<typeof rmd>) =>
+      numbers(
+        (await hypergradient(problem(network, { momentum: 0.9 }), { gpu: gpu(), estimator })).hypergradient,
+      );
+    const exact = await of(rmd());
+    const errors: number[] = [];
+    for (const range of [4, 1024, 32_768]) errors.push(relativeError(await of(reversible({ range })), exact));
+    expect(errors[0]).toBeLessThan(errors[1]!);
+    expect(errors[1]).toBeLessThan(errors[2]!);
+    table.push(`  error by range 4, 1024, 32768: ${errors.map((error) => error.toExponential(1)).join(" ")}`);
+  });
+
+  test("the same bits twice", async () => {
+    const of = async () =>
+      bits(
+        (await hypergradient(problem(network, { momentum: 0.9 }), { gpu: gpu(), estimator: reversible() }))
+          .hypergradient,
+      );
+    expect(await of()).toBe(await of());
+  });
+});
+
+describe("what is refused", () => {
+  const message =
+    /reversible needs sgd\(\) with a fixed momentum in \(0, 1\), without nesterov and weight decay: use rmd\(\) or checkpointed\(\)/;
+  test.each<[string, Setting, RegExp]>([
+    ["no momentum", {}, message],
+    ["a learned momentum", { momentum: 0.5, learnRates: true }, message],
+    ["Nesterov's rule", { optimizer: sgd({ lr: 0.1, momentum: 0.5, nesterov: true }) }, message],
+    ["weight decay", { optimizer: sgd({ lr: 0.1, momentum: 0.5, weightDecay: 0.1 }) }, message],
+    ["AdamW", { optimizer: adamW({ lr: 0.1 }) }, message],
+    [
+      "a momentum of 1",
+      { momentum: 1 },
+      /cannot run backwards with the momentum 1: give a fraction in \(0, 1\)/,
+    ],
+    ["a momentum above 1", { momentum: 1.5 }, /cannot run backwards with the momentum 1\.5/],
+    ["a momentum next to 1", { momentum: 0.999_999 }, /whose denominator is at most 32768/],
+    ["a tiny momentum", { momentum: 1e-6 }, /whose denominator is at most 32768/],
+  ])("%s", async (_title, setting, expected) => {
+    const { buffers } = gpu().counters;
+    const run = hypergradient(problem(network, setting), { gpu: gpu(), estimator: reversible() });
+    await expect(run).rejects.toThrow(ProblemError);
+    await expect(run).rejects.toThrow(expected);
+    expect(gpu().counters.buffers).toBe(buffers);
+  });
+
+  test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("a range of %d", (range) => {
+    expect(() => reversible({ range })).toThrow(`the range is ${range}: give the largest |w| and |v|`);
+  });
+});
+
+describe("leaving the range is an error with its step", () => {
+  /** L = ½ κ (w - α)²: w - α is multiplied by 1 - ηκ in each step, but for the momentum. */
+  const away = ({ w, lr, curvature = 1 }: { w: number; lr: number; curvature?: number }) =>
+    bilevel({
+      parameters: { w: values([w]) },
+      hyper: { alpha: values([0]) },
+      inner: {
+        loss: ({ w }, { alpha }) => scale(curvature / 2, squaredNorm(sub(w, alpha))),
+        steps: 8,
+        optimizer: sgd({ lr, momentum: 1 / 1024 }),
+      },
+      outer: { loss: ({ w }) => squaredNorm(w) },
+    });
+  const failure = async (stated: ReturnType<typeof away>, range: number) => {
+    const run = hypergradient(stated, { gpu: gpu(), estimator: reversible({ range }) });
+    const reason = await run.catch((error: unknown) => error);
+    expect(reason).toBeInstanceOf(DivergenceError);
+    return reason as DivergenceError;
+  };
+
+  test("by growing", async () => {
+    // |w| = 1, 3, 9, 27, 81 passes 32 at step 4; |v| = 4, 12, 36 with η = 1 passes it at step 3.
+    const error = await failure(away({ w: 1, lr: 1, curvature: 4 }), 32);
+    expect([error.outerStep, error.innerStep]).toEqual([1, 3]);
+    expect(error.message).toMatch(
+      /a parameter left the range of reversible\(\{ range: 32 \}\) after inner step 3 of outer step 1\. Lower the inner learning rate, or give a larger range/,
+    );
+    // A larger range holds all eight steps: 3^8 = 6561 and 4 · 3^7 = 8748.
+    await hypergradient(away({ w: 1, lr: 1, curvature: 4 }), {
+      gpu: gpu(),
+      estimator: reversible({ range: 2 ** 14 }),
+    });
+  });
+
+  test("from the start, although the first step comes back", async () => {
+    for (const w of [33, 100, -1e6]) {
+      const error = await failure(away({ w, lr: 1 }), 32);
+      expect(error.innerStep, `w_0 = ${w}`).toBe(1);
+    }
+    await hypergradient(away({ w: 31, lr: 1 }), { gpu: gpu(), estimator: reversible({ range: 32 }) });
+  });
+
+  test("in one leap that wraps around", async () => {
+    for (const curvature of [50, 64, 65, 100, 127, 128, 129, 1e4, 1e9]) {
+      const error = await failure(away({ w: 1, lr: 1, curvature }), 32);
+      expect(error.innerStep, `κ = ${curvature}`).toBe(1);
+    }
+  });
+
+  test("by a gradient that is no number", async () => {
+    const stated = bilevel({
+      parameters: { w: values([2, 1]) },
+      hyper: { alpha: values([2, 0]) },
+      inner: {
+        // The slope of √x at 0 is infinite, and times 0 it is no number.
+        loss: ({ w }, { alpha }) => sum(sqrt(mul(sub(w, alpha), sub(w, alpha)))),
+        steps: 3,
+        optimizer: sgd({ lr: 0.1, momentum: 0.5 }),
+      },
+      outer: { loss: ({ w }) => squaredNorm(w) },
+    });
+    for (const estimator of [rmd(), reversible()]) {
+      const run = hypergradient(stated, { gpu: gpu(), estimator });
+      await expect(run, estimator.name).rejects.toMatchObject({ outerStep: 1, innerStep: 1 });
+    }
+  });
+});
