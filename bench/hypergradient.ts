@@ -243,7 +243,7 @@ const products = [
   await timeProduct(`MLP ${pixels}-64-10`, mlp([pixels, 64, 10])),
 ];
 const middle = horizons[Math.floor(horizons.length / 2)]!;
-const profiled = entries.filter(({ label }) => label === "rmd" || label.startsWith("greedy"));
+const profiled = entries.filter(({ label }) => label === "rmd" || label === "greedy(0.9)");
 const profiles: Profile[] = [];
 if (options.profile && timestamps) {
   for (const entry of profiled) profiles.push(await profileOuterStep(entry, middle));

@@ -4,7 +4,8 @@ import { reverseSweep } from "./sweep.ts";
 
 /**
  * Exact reverse mode that stores no state: w_{t-1} and v_{t-1} are rebuilt from w_t and v_t (Maclaurin et al. 2015).
- * The inner loop runs in fixed point with steps of about range / 2^30, so it is that of `rmd` to such a rounding.
+ * The inner loop runs in fixed point with units of about range / 2^30, so it is that of `rmd` to a rounding; a velocity
+ * that is multiplied by μ = n/d comes out up to n units off, so fractions of small numbers are the most exact.
  * T products; the memory beside w and v grows by the bits that μ shifts out, a 32nd of log2(1/μ) of a vector a step.
  * @throws ProblemError unless the inner optimizer is sgd() with a fixed momentum in (0, 1).
  */

@@ -16,15 +16,7 @@ import { mul } from "../../src/graph/operations/multiply.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
 import { values } from "../../src/graph/values.ts";
-import {
-  hypercleaning,
-  type Kind,
-  named,
-  network,
-  problem,
-  quadratic,
-  type Setting,
-} from "../bilevel/problems.ts";
+import { hypercleaning, type Kind, network, problem, quadratic, type Setting } from "../bilevel/problems.ts";
 import { bits, numbers, relativeError } from "../bilevel/vectors.ts";
 import { withGpu } from "../support/gpu.ts";
 
@@ -111,14 +103,23 @@ describe("whole numbers there and back", () => {
   });
 });
 
-const cases: readonly [Kind, string, Setting][] = [
-  [quadratic, "μ = 0.8", { momentum: 0.8, steps: 30 }],
-  [hypercleaning, "μ = 0.9, mini-batches", { momentum: 0.9, batch: 5, steps: 40 }],
-  [network, "μ = 0.99", { momentum: 0.99, steps: 40, lr: 0.02 }],
-  [network, "μ = 0.123, 3 lanes", { momentum: 0.123, steps: 40, lr: 0.3, lanes: 3 }],
-  [network, "w_0 learned", { momentum: 0.5, learnStart: true, steps: 20 }],
-  [hypercleaning, "a schedule of η", { optimizer: sgd<string>({ lr: "eta", momentum: 0.9 }), steps: 20 }],
+/** With its momentum's numerator. */
+const cases: readonly [Kind, string, Setting, number][] = [
+  [quadratic, "μ = 4/5", { momentum: 0.8, steps: 30 }, 4],
+  [hypercleaning, "μ = 9/10, mini-batches", { momentum: 0.9, batch: 5, steps: 40 }, 9],
+  [network, "μ = 99/100", { momentum: 0.99, steps: 40, lr: 0.02 }, 99],
+  [network, "μ = 123/1000, 3 lanes", { momentum: 0.123, steps: 40, lr: 0.3, lanes: 3 }, 123],
+  [network, "μ = 1/2, w_0 learned", { momentum: 0.5, learnStart: true, steps: 20 }, 1],
+  [
+    hypercleaning,
+    "μ = 9/10, a schedule of η",
+    { optimizer: sgd<string>({ lr: "eta", momentum: 0.9 }), steps: 20 },
+    9,
+  ],
 ];
+
+/** μ V = V n / d comes out up to n units of V off, as digits that were kept take the place of the last ones. */
+const budget = (numerator: number) => 2e-6 * (2 + numerator);
 
 /** A group "eta" of rates beside those of the problem. */
 function withRates(kind: Kind, count: number): Kind {
@@ -136,15 +137,20 @@ const stated = (kind: Kind, setting: Setting) =>
   problem(setting.optimizer?.lr === "eta" ? withRates(kind, setting.steps ?? 5) : kind, setting);
 
 describe("h is that of RMD to the rounding of the state", () => {
-  test.each(named(cases))("%s", async (name, kind, setting) => {
-    const run = async (estimator: ReturnType<typeof rmd>) =>
-      await hypergradient(stated(kind, setting), { gpu: gpu(), estimator });
-    const [found, exact] = [await run(reversible()), await run(rmd())];
-    const error = relativeError(numbers(found.hypergradient), numbers(exact.hypergradient));
-    table.push(`  ${name}: relative error of h ${error.toExponential(1)}`);
-    expect(error).toBeLessThan(2e-5);
-    expect(relativeError(numbers(found.parameters), numbers(exact.parameters))).toBeLessThan(5e-6);
-  });
+  test.each(cases.map(([kind, title, ...rest]) => [`${kind.name}, ${title}`, kind, ...rest] as const))(
+    "%s",
+    async (name, kind, setting, numerator) => {
+      const run = async (estimator: ReturnType<typeof rmd>) =>
+        await hypergradient(stated(kind, setting), { gpu: gpu(), estimator });
+      const [found, exact] = [await run(reversible()), await run(rmd())];
+      const error = relativeError(numbers(found.hypergradient), numbers(exact.hypergradient));
+      table.push(`  ${name}: relative error of h ${error.toExponential(1)}`);
+      expect(error).toBeLessThan(budget(numerator));
+      expect(relativeError(numbers(found.parameters), numbers(exact.parameters))).toBeLessThan(
+        budget(numerator),
+      );
+    },
+  );
 
   test("also in the second outer step of a warm run, and with the same w left behind", async () => {
     const options = { gpu: gpu(), optimizer: gradientDescent({ lr: 0.1 }) };
@@ -156,8 +162,8 @@ describe("h is that of RMD to the rounding of the state", () => {
       loop.destroy();
     }
     const [[h, w], [exactH, exactW]] = results as [(typeof results)[0], (typeof results)[0]];
-    expect(relativeError(h, exactH)).toBeLessThan(2e-5);
-    expect(relativeError(w, exactW)).toBeLessThan(5e-6);
+    expect(relativeError(h, exactH)).toBeLessThan(budget(9));
+    expect(relativeError(w, exactW)).toBeLessThan(budget(9));
   });
 
   test("a smaller range is finer", async () => {
