@@ -1,5 +1,6 @@
 // Bilevel least squares, whose hypergradient is known (Li et al. 2022): how fast does the error of each estimator fall
-// with the work spent on it (Ehrhardt & Roberts, arXiv 2301.04764)?
+// with the work spent on it, and how far above it is the bound that the implicit ones have (Ehrhardt & Roberts,
+// arXiv 2301.04764)?
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { multiple, withDefault } from "@optique/core/modifiers";
@@ -9,9 +10,13 @@ import { positiveInteger } from "../src/host/arguments.ts";
 import {
   cg,
   type Estimator,
+  type Figure,
+  figure,
   Gpu,
   greedy,
   hypergradient,
+  implicitBound,
+  implicitConstants,
   inexactGd,
   inexactHb,
   krmd,
@@ -21,8 +26,10 @@ import {
   progress,
   rmd,
   table,
+  type Values,
+  writeFile,
 } from "../src/index.ts";
-import { jsonFlag, seedFlag } from "./common/flags.ts";
+import { figureFlag, jsonFlag, seedFlag } from "./common/flags.ts";
 import { leastSquares } from "./common/least_squares.ts";
 
 const BUDGETS = [10, 20, 40, 80, 160, 320];
@@ -53,6 +60,7 @@ const options = await parseArguments(
       BUDGETS,
     ),
     ...seedFlag(),
+    ...figureFlag(message`draw error and bound against work, as SVG`),
     ...jsonFlag(),
   }),
   {
@@ -78,6 +86,8 @@ const heavyBall = {
 interface Curve {
   readonly name: string;
   readonly inner: { readonly lr: number; readonly momentum: number };
+  /** Does the estimator solve the linear system at w_T? Then its error has a bound. */
+  readonly implicit?: boolean;
   /** How a number of inner steps and products is best spent. */
   spend(work: number): { readonly steps: number; readonly estimator: Estimator };
 }
@@ -104,16 +114,19 @@ const curves: readonly Curve[] = [
   {
     name: "neumann",
     inner: descent,
+    implicit: true,
     spend: (work) => ({ steps: half(work), estimator: neumann({ terms: half(work) - 1 }) }),
   },
   {
     name: "AD+GD",
     inner: descent,
+    implicit: true,
     spend: (work) => ({ steps: half(work), estimator: inexactGd({ iterations: half(work) }) }),
   },
   {
     name: "AD+HB",
     inner: heavyBall,
+    implicit: true,
     spend: (work) => {
       const { momentum } = heavyBall;
       return { steps: half(work), estimator: inexactHb({ iterations: half(work), momentum }) };
@@ -122,6 +135,7 @@ const curves: readonly Curve[] = [
   {
     name: "IFT+CG",
     inner: heavyBall,
+    implicit: true,
     spend: (work) => {
       const iterations = Math.min(half(work) - 1, CG_ITERATIONS);
       return { steps: work - iterations - 1, estimator: cg({ iterations }) };
@@ -138,6 +152,8 @@ interface Point {
   readonly products: number;
   /** ‖h - h*‖ / ‖h*‖, for the hypergradient h* at the exact minimiser. */
   readonly relativeError: number;
+  /** Of the same, from what can be measured without h*. */
+  readonly bound?: number;
 }
 
 if (import.meta.main) await experiment();
@@ -153,45 +169,103 @@ async function experiment(): Promise<void> {
     }
   }
   bar.stop();
+  if (options.figure !== undefined) await writeFile(options.figure, await figure(drawn(points)));
   if (options.json) {
     const { json: _, ...settings } = options;
     print(JSON.stringify({ ...settings, adapter: gpu.choice.description, points }));
   } else {
-    printTable(points);
+    printTables(points);
     print(`adapter: ${gpu.choice.description}`);
+    if (options.figure !== undefined) print(`figure: ${options.figure}`);
   }
   gpu.close();
 }
 
-async function measure(gpu: Gpu, { name, inner, spend }: Curve, work: number): Promise<Point> {
+async function measure(gpu: Gpu, { name, inner, spend, implicit }: Curve, work: number): Promise<Point> {
   const { steps, estimator } = spend(work);
-  const { hypergradient: found } = await hypergradient(known.problem({ steps, ...inner }), {
-    gpu,
-    estimator,
-  });
+  const problem = known.problem({ steps, ...inner });
+  const found = implicit
+    ? await bounded(problem, gpu, estimator)
+    : { ...(await hypergradient(problem, { gpu, estimator })), bound: undefined };
   const exact = known.hypergradient;
-  const error = Math.hypot(...exact.map((value, i) => found.theta.data[i]! - value));
+  const length = Math.hypot(...exact);
+  const error = Math.hypot(...exact.map((value, i) => found.hypergradient.theta.data[i]! - value));
   return {
     curve: name,
     work,
     innerSteps: steps,
     products: estimator.products(steps, options.hyper),
-    relativeError: error / Math.hypot(...exact),
+    relativeError: error / length,
+    bound: found.bound && found.bound / length,
   };
 }
 
-function printTable(points: readonly Point[]): void {
-  const rows = curves.map(({ name }) => [
-    name,
-    ...points
-      .filter((point) => point.curve === name)
-      .map(({ relativeError }) => relativeError.toExponential(1)),
-  ]);
+/** The hypergradient, and a bound of its error. */
+async function bounded(
+  problem: ReturnType<typeof known.problem>,
+  gpu: Gpu,
+  estimator: Estimator,
+): Promise<{ hypergradient: { theta: Values }; bound: number }> {
+  const { hypergradient, ...constants } = await implicitConstants(problem, {
+    gpu,
+    estimator,
+    strongConvexity: smallest,
+    lipschitz: { outerGradient: await known.outerCurvature() },
+  });
+  return { hypergradient, bound: implicitBound(constants).bound };
+}
+
+function printTables(points: readonly Point[]): void {
+  const headings = ["", ...options.work.map(String)];
+  const rows = (of: "relativeError" | "bound") =>
+    curves
+      .map(({ name }) => [
+        name,
+        ...points.filter(({ curve }) => curve === name).flatMap((point) => point[of]?.toExponential(1) ?? []),
+      ])
+      .filter((row) => row.length > 1);
   print("relative error against the hypergradient at the exact minimiser, by inner steps + products");
   print("");
-  print(table(["", ...options.work.map(String)], rows));
+  print(table(headings, rows("relativeError")));
+  print("");
+  print("what it is at most, as computed without knowing that hypergradient");
+  print("");
+  print(table(headings, rows("bound")));
   print("");
   print(
     `y in R^${options.parameters}, θ in R^${options.hyper}, condition ${options.condition}; IFT+CG takes at most ${CG_ITERATIONS} products for its system, the others half of the work (krmd a third)`,
   );
+}
+
+/** Reverse mode and greedy on the left, on the right the implicit ones with their bounds. */
+function drawn(points: readonly Point[]): Figure {
+  const line = (name: string, of: "relativeError" | "bound") =>
+    points
+      .filter(({ curve }) => curve === name)
+      .flatMap(({ work, [of]: value }) => (value === undefined ? [] : [[work, value] as const]));
+  const all = points.flatMap(({ relativeError, bound }) => [relativeError, bound ?? relativeError]);
+  const x = { title: "inner steps + products", log: true, ticks: options.work };
+  const y = { title: "relative error", log: true, range: [Math.min(...all), Math.max(...all)] as const };
+  const panel = (title: string, those: readonly Curve[]) => ({
+    title,
+    x,
+    y,
+    curves: those.flatMap(({ name, implicit }) => [
+      { name, points: line(name, "relativeError") },
+      ...(implicit ? [{ name, points: line(name, "bound"), dashed: true }] : []),
+    ]),
+  });
+  return {
+    panels: [
+      panel(
+        "back through the iterations",
+        curves.filter(({ implicit }) => !implicit),
+      ),
+      panel(
+        "at the last iterate",
+        curves.filter(({ implicit }) => implicit),
+      ),
+    ],
+    dashed: "a-posteriori bound",
+  };
 }

@@ -99,5 +99,6 @@ export { type HoagOptions, type HoagStep, hoag, type InnerSolve } from "./outer/
 export type { StepChange } from "./outer/step_length.ts";
 export type { Tolerance } from "./outer/tolerance.ts";
 export { Random } from "./random.ts";
+export { type Axis, type Curve, type Figure, figure, type Panel } from "./report/figure.ts";
 export { sheet, type Tile } from "./report/sheet.ts";
 export { table } from "./report/table.ts";

@@ -1,5 +1,5 @@
 /** Flags that several scripts share. Each function gives a group of flags, with the script's own defaults. */
-import { message, text } from "@optique/core/message";
+import { type Message, message, text } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string, type ValueParser } from "@optique/core/valueparser";
@@ -68,6 +68,15 @@ function orWord<P extends ParameterName>(
 function takersOf(parameter: ParameterName): EstimatorName[] {
   return estimatorNames.filter((name) => parametersOf(name).some(([own]) => own === parameter));
 }
+
+/** `--estimators` */
+export const estimatorsFlag = (about: Message) => ({
+  estimators: optional(
+    option("--estimators", string({ metavar: "LIST" }), {
+      description: message`${about}: names with commas between, values of their parameters after a colon`,
+    }),
+  ),
+});
 
 type EstimatorChoice = Given & { readonly estimator: EstimatorName; readonly innerSteps: number };
 
@@ -202,6 +211,11 @@ export const seedFlag = () => ({
     option("--seed", seed(), { description: message`of everything random: the same seed, the same run` }),
     0,
   ),
+});
+
+/** `--figure` */
+export const figureFlag = (about: Message) => ({
+  figure: optional(option("--figure", string({ metavar: "FILE" }), { description: about })),
 });
 
 /** `--json` */

@@ -2,6 +2,7 @@
  * Bilevel least squares (Li et al. 2022; Ehrhardt & Roberts 2023): y minimises L = ‖Cθ + Dy - e‖², and θ is judged by
  * E = ‖Ay - b‖² at it. The spectrum of the Hessian 2DᵀD is chosen, and the hypergradient at the exact minimiser known.
  */
+import { lanczos } from "../../src/diagnostics/lanczos.ts";
 import {
   add,
   bilevel,
@@ -31,6 +32,8 @@ export interface LeastSquares {
   readonly curvature: { readonly largest: number; readonly smallest: number };
   /** dE/dθ at the exact minimiser y*(θ), in float64. */
   readonly hypergradient: Float64Array;
+  /** No eigenvalue of ∇²E = 2AᵀA is above, but for a probability of 0.001. */
+  outerCurvature(): Promise<number>;
   /** The problem with T inner steps, heavy ball with momentum. */
   problem(inner: { steps: number; lr: number; momentum: number }): Problem<"y", "theta">;
 }
@@ -57,6 +60,11 @@ export function leastSquares(options: LeastSquaresOptions): LeastSquares {
   return {
     curvature: { largest: 2, smallest: 2 / condition },
     hypergradient: analytic(data, theta),
+    outerCurvature: async () => {
+      const product = async (x: Float32Array) =>
+        Float32Array.from(transposed(data.A, times(data.A, x)), (value) => 2 * value);
+      return (await lanczos(product, P)).largest;
+    },
     problem: ({ steps, lr, momentum }) =>
       bilevel({
         parameters: { y: zeros([P, 1]) },

@@ -103,6 +103,23 @@ export const choice = <const T extends string>(
   metavar: Uppercase<string> = "NAME",
 ): ValueParser<"sync", T> => optiqueChoice(names, { metavar: name(metavar), suggest: "nearest" });
 
+/** Values with commas between: "5,10,20". */
+export const listOf = <T>(item: ValueParser<"sync", T>): ValueParser<"sync", readonly T[]> => ({
+  mode: "sync",
+  metavar: name(`${item.metavar},…`),
+  placeholder: [],
+  parse(input) {
+    const values: T[] = [];
+    for (const text of input.split(",")) {
+      const result = item.parse(text.trim());
+      if (!result.success) return result;
+      values.push(result.value);
+    }
+    return { success: true, value: values };
+  },
+  format: (values) => values.map((value) => item.format(value)).join(","),
+});
+
 type Metavar = NonNullable<NonNullable<Parameters<typeof float>[0]>["metavar"]>;
 
 function name(metavar: string): Metavar {

@@ -254,9 +254,14 @@ describe("leaving the range is an error with its step", () => {
   });
 
   test("from the start, although the first step comes back", async () => {
-    for (const w of [33, 100, -1e6]) {
-      const error = await failure(away({ w, lr: 1 }), 32);
-      expect(error.innerStep, `w_0 = ${w}`).toBe(1);
+    for (const start of [
+      { w: 33, lr: 1 },
+      { w: -1e6, lr: 1 },
+      // As a whole number w_0 would be cut to 64, and the step from there ends at 9.
+      { w: 100, lr: 1.9, curvature: 0.45 },
+    ]) {
+      const error = await failure(away(start), 32);
+      expect(error.innerStep, `w_0 = ${start.w}`).toBe(1);
     }
     await hypergradient(away({ w: 31, lr: 1 }), { gpu: gpu(), estimator: reversible({ range: 32 }) });
   });

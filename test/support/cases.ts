@@ -1,5 +1,6 @@
 import type { Shape } from "../../src/graph/shape.ts";
 import { type Values, values } from "../../src/graph/values.ts";
+import { convCases } from "./conv_cases.ts";
 import type { Operations } from "./operations.ts";
 
 /** Names for tensors: x, y, z and c of w and α, r of random weights, labels and index of integers. */
@@ -752,5 +753,6 @@ export const cases: readonly Case[] = [
   ...crossEntropyCases,
   ...matmulCases,
   ...denseCases,
+  ...convCases,
   ...assemblyCases,
 ];

@@ -1,3 +1,4 @@
+import { conv2d } from "../../src/graph/operations/conv2d.ts";
 import { reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
 import {
@@ -16,6 +17,7 @@ import { gather } from "../../src/graph/operations/gather.ts";
 import { add, neg, scale, sub } from "../../src/graph/operations/linear_combination.ts";
 import { dense, matmul } from "../../src/graph/operations/matmul.ts";
 import { div, mul } from "../../src/graph/operations/multiply.ts";
+import { avgPool, maxPool } from "../../src/graph/operations/pool.ts";
 import { broadcastTo, sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -47,6 +49,9 @@ export const graphOperations: Operations<Tensor> = {
   gather,
   matmul,
   dense,
+  conv2d,
+  maxPool,
+  avgPool,
   crossEntropy,
   squaredNorm,
 };

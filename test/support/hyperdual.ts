@@ -1,4 +1,5 @@
-import type { Operations, ProductOptions } from "./operations.ts";
+import type { PoolOptions } from "../../src/graph/operations/pool.ts";
+import type { ConvOptions, Operations, ProductOptions } from "./operations.ts";
 
 type Shape = readonly number[];
 /** Coefficients of 1, ε₁, ε₂ and ε₁ε₂; an absent one is zero. */
@@ -236,6 +237,97 @@ function matmul(a: HyperDual, b: HyperDual, options: ProductOptions<HyperDual> =
   return options.bias ? add(result, options.bias) : result;
 }
 
+function reshape(x: HyperDual, shape: Shape): HyperDual {
+  const known = product(shape.filter((n) => n !== -1));
+  return new HyperDual(
+    shape.map((n) => (n === -1 ? product(x.shape) / known : n)),
+    x.parts,
+  );
+}
+
+/** Windows over planes: calls `visit` with the window's number and each of its elements that lies inside. */
+function eachWindow(
+  [h, w]: readonly [number, number],
+  [kh, kw]: readonly [number, number],
+  { stride, padding }: { stride: number; padding: number },
+  visit: (window: number, element: number, tap: number) => void,
+): [number, number] {
+  const oh = Math.floor((h + 2 * padding - kh) / stride) + 1;
+  const ow = Math.floor((w + 2 * padding - kw) / stride) + 1;
+  for (let i = 0; i < oh; i++) {
+    for (let j = 0; j < ow; j++) {
+      for (let u = 0; u < kh; u++) {
+        for (let v = 0; v < kw; v++) {
+          const [row, column] = [i * stride + u - padding, j * stride + v - padding];
+          if (row < 0 || row >= h || column < 0 || column >= w) continue;
+          visit(i * ow + j, row * w + column, u * kw + v);
+        }
+      }
+    }
+  }
+  return [oh, ow];
+}
+
+function conv2d(
+  x: HyperDual,
+  weight: HyperDual,
+  { stride = 1, padding = 0, bias }: ConvOptions<HyperDual> = {},
+): HyperDual {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const [o, , kh, kw] = weight.shape as [number, number, number, number];
+  const triples: [number, number, number][] = [];
+  const [oh, ow] = eachWindow([h, w], [kh, kw], { stride, padding }, (...triple) => triples.push(triple));
+  const result = bilinear(x, weight, [n, o, oh, ow], (p, q) => {
+    const out = new Float64Array(n * o * oh * ow);
+    for (let image = 0; image < n; image++) {
+      for (let to = 0; to < o; to++) {
+        for (let from = 0; from < c; from++) {
+          const [y0, x0, w0] = [
+            (image * o + to) * oh * ow,
+            (image * c + from) * h * w,
+            (to * c + from) * kh * kw,
+          ];
+          for (const [y, element, tap] of triples) out[y0 + y]! += p[x0 + element]! * q[w0 + tap]!;
+        }
+      }
+    }
+    return out;
+  });
+  return bias ? add(result, reshape(bias, [o, 1, 1])) : result;
+}
+
+function maxPool(x: HyperDual, { size, stride = size, padding = 0 }: PoolOptions): HyperDual {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const [values] = x.parts;
+  const chosen: number[] = [];
+  let shape: [number, number] = [0, 0];
+  for (let plane = 0; plane < n * c; plane++) {
+    const best = new Map<number, number>();
+    shape = eachWindow([h, w], [size, size], { stride, padding }, (window, element) => {
+      const [known, at] = [best.get(window), plane * h * w + element];
+      if (known === undefined || values[at]! > values[known]!) best.set(window, at);
+    });
+    chosen.push(...best.values());
+  }
+  return linear(x, [n, c, ...shape], (part) => Float64Array.from(chosen, (at) => part[at]!));
+}
+
+function avgPool(x: HyperDual, { size, stride = size, padding = 0 }: PoolOptions): HyperDual {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const pairs: [number, number][] = [];
+  const [oh, ow] = eachWindow([h, w], [size, size], { stride, padding }, (y, element) =>
+    pairs.push([y, element]),
+  );
+  return linear(x, [n, c, oh, ow], (part) => {
+    const out = new Float64Array(n * c * oh * ow);
+    for (let plane = 0; plane < n * c; plane++) {
+      for (const [y, element] of pairs)
+        out[plane * oh * ow + y]! += part[plane * h * w + element]! / size ** 2;
+    }
+    return out;
+  });
+}
+
 function crossEntropy(logits: HyperDual, labels: HyperDual): HyperDual {
   const [n, classes] = logits.shape as [number, number];
   const [v] = logits.parts;
@@ -302,18 +394,15 @@ export const hyperDualOperations: Operations<HyperDual> = {
   cubic: (x) => add(mul(x, mul(x, x)), scale(-2, x)),
   sum,
   broadcastTo,
-  reshape(x, shape) {
-    const known = product(shape.filter((n) => n !== -1));
-    return new HyperDual(
-      shape.map((n) => (n === -1 ? product(x.shape) / known : n)),
-      x.parts,
-    );
-  },
+  reshape,
   slice,
   transpose,
   gather,
   matmul,
   dense: (x, weight, bias) => matmul(x, weight, { transposeB: true, bias }),
+  conv2d,
+  maxPool,
+  avgPool,
   crossEntropy,
   squaredNorm,
 };

@@ -1,6 +1,13 @@
+import type { Conv2dOptions } from "../../src/graph/operations/conv2d.ts";
 import type { MatmulOptions } from "../../src/graph/operations/matmul.ts";
 
+import type { PoolOptions } from "../../src/graph/operations/pool.ts";
+
 export interface ProductOptions<T> extends Omit<MatmulOptions, "bias"> {
+  bias?: T;
+}
+
+export interface ConvOptions<T> extends Omit<Conv2dOptions, "bias"> {
   bias?: T;
 }
 
@@ -33,6 +40,9 @@ export interface Operations<T> {
   gather(x: T, index: T): T;
   matmul(a: T, b: T, options?: ProductOptions<T>): T;
   dense(x: T, weight: T, bias?: T): T;
+  conv2d(x: T, weight: T, options?: ConvOptions<T>): T;
+  maxPool(x: T, options: PoolOptions): T;
+  avgPool(x: T, options: PoolOptions): T;
   crossEntropy(logits: T, labels: T): T;
   squaredNorm(x: T | Readonly<Record<string, T>>): T;
 }

@@ -1,0 +1,117 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import {
+  at,
+  dualInput,
+  dualOutput,
+  input,
+  linearMain,
+  type Operand,
+  output,
+  primal,
+  tangent,
+} from "./operand.ts";
+
+/** Windows of size×size over the planes of x [planes×h×w]; y [planes×oh×ow]. */
+export interface Pool {
+  readonly planes: number;
+  readonly h: number;
+  readonly w: number;
+  readonly size: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly oh: number;
+  readonly ow: number;
+}
+
+/** WGSL head over the elements of y: the window's top left corner, which may lie outside, and the start of the plane. */
+function overWindows({ planes, h, w, stride, padding, oh, ow }: Pool): string {
+  return `${linearMain(planes * oh * ow)}
+  let top = i32(i / ${ow}u % ${oh}u * ${stride}u) - ${padding};
+  let left = i32(i % ${ow}u * ${stride}u) - ${padding};
+  let plane = i / ${oh * ow}u * ${h * w}u;`;
+}
+
+/** WGSL that runs `body` for each element of the window inside x, as `j` within its plane, row by row. */
+function eachElement({ h, w, size }: Pool, body: string): string {
+  return `
+  for (var row = max(top, 0); row < min(top + ${size}, ${h}); row++) {
+    for (var column = max(left, 0); column < min(left + ${size}, ${w}); column++) {
+      let j = u32(row * ${w} + column);
+      ${body}
+    }
+  }`;
+}
+
+/** index = where in its plane the largest element of each window is; of several, the first in row-major order. */
+export function poolIndex(pool: Pool, x: Operand, index: Operand): string {
+  return wgsl`
+${input(0, "xs", x.primal)}
+${output(2, "indices", index.primal, "i32")}
+${overWindows(pool)}
+  var best = u32(max(top, 0) * ${pool.w} + max(left, 0));
+  var largest = xs[${at(x.primal, "plane + best")}];
+  ${eachElement(
+    pool,
+    `let value = xs[${at(x.primal, "plane + j")}];
+      if (value > largest) { largest = value; best = j; }`,
+  )}
+  indices[${at(index.primal, "i")}] = i32(best);
+}`;
+}
+
+/** y = x at the index of each window, or without an index the sum of the window. */
+export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): string {
+  const slot = index ? 2 : 1;
+  const sums = (text: (part: "primal" | "tangent") => string) =>
+    `${y.primal ? text("primal") : ""} ${y.tangent ? text("tangent") : ""}`;
+  const value = (part: "primal" | "tangent") => (part === "primal" ? primal : tangent)("xs", x, "plane + j");
+  return wgsl`
+${dualInput(0, "xs", x)}
+${index ? input(2, "indices", index.primal, "i32") : ""}
+${dualOutput(slot, "ys", y)}
+${overWindows(pool)}
+  ${sums((part) => `var ${part} = 0.0;`)}
+#if ${index !== undefined}
+  let j = u32(indices[${at(index?.primal, "i")}]);
+  ${sums((part) => `${part} = ${value(part)};`)}
+#else
+  ${eachElement(
+    pool,
+    sums((part) => `${part} += ${value(part)};`),
+  )}
+#endif
+  ${y.primal ? `ys[${at(y.primal, "i")}] = primal;` : ""}
+  ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = tangent;` : ""}
+}`;
+}
+
+/** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */
+export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
+  const { planes, h, w, size, stride, padding, oh, ow } = pool;
+  const slot = index ? 2 : 1;
+  return wgsl`
+${dualInput(0, "ys", y)}
+${index ? input(2, "indices", index.primal, "i32") : ""}
+${dualOutput(slot, "xs", x)}
+${linearMain(planes * h * w)}
+  let own = i % ${h * w}u;
+  let row = i32(own / ${w}u) + ${padding};
+  let column = i32(own % ${w}u) + ${padding};
+  let plane = i / ${h * w}u * ${oh * ow}u;
+  var primal = 0.0;
+  var tangent = 0.0;
+  // Window r begins at r · stride: the first that holds a row is the least r with r · stride > row - size.
+  for (var r = max(row - ${size} + ${stride}, 0) / ${stride}; r < ${oh} && r * ${stride} <= row; r++) {
+    for (var c = max(column - ${size} + ${stride}, 0) / ${stride}; c < ${ow} && c * ${stride} <= column; c++) {
+      let j = plane + u32(r * ${ow} + c);
+#if ${index !== undefined}
+      if (u32(indices[${at(index?.primal, "j")}]) != own) { continue; }
+#endif
+      ${x.primal ? `primal += ${primal("ys", y, "j")};` : ""}
+      ${x.tangent ? `tangent += ${tangent("ys", y, "j")};` : ""}
+    }
+  }
+  ${x.primal ? `xs[${at(x.primal, "i")}] = primal;` : ""}
+  ${x.tangent ? `d_xs[${at(x.tangent, "i")}] = tangent;` : ""}
+}`;
+}

@@ -1,0 +1,150 @@
+import { convForward, forwardThreads } from "../../../shaders/conv/forward.ts";
+import { convInputGradient, inputGradientThreads } from "../../../shaders/conv/input_gradient.ts";
+import { convWeightGradient, weightGradientGrid } from "../../../shaders/conv/weight_gradient.ts";
+import { type Conv, type ConvTile, divisor } from "../../../shaders/conv/window.ts";
+import { linearGrid } from "../../../shaders/operand.ts";
+import { apply } from "../apply.ts";
+import { formatShape, ShapeError } from "../shape.ts";
+import type { Mode, Rule, Tensor } from "../tensor.ts";
+import { sum } from "./reduce.ts";
+
+export interface Conv2dOptions {
+  /** In both directions; default 1. */
+  readonly stride?: number;
+  /** Zeros on every side; default 0. */
+  readonly padding?: number;
+  /** Added to each output channel: [o]. */
+  readonly bias?: Tensor;
+}
+
+/**
+ * Cross-correlation of images x [n×c×h×w] with weights [o×c×kh×kw]; result [n×o×oh×ow] with
+ * oh = ⌊(h + 2·padding - kh) / stride⌋ + 1. @throws ShapeError
+ */
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  { stride = 1, padding = 0, bias }: Conv2dOptions = {},
+): Tensor {
+  const [n, c, h, w] = x.shape;
+  const [o, c2, kh, kw] = weight.shape;
+  const fits = x.shape.length === 4 && weight.shape.length === 4 && c === c2;
+  if (!fits || (bias && (bias.shape.length !== 1 || bias.shape[0] !== o))) {
+    throw new ShapeError(
+      `conv2d: images ${formatShape(x.shape)}, weights ${formatShape(weight.shape)}${bias ? ` and bias ${formatShape(bias.shape)}` : ""} do not fit: give [n×c×h×w], [o×c×kh×kw]${bias ? " and [o]" : ""}`,
+    );
+  }
+  const whole = (value: number, least: number) => Number.isInteger(value) && value >= least;
+  if (!whole(stride, 1) || !whole(padding, 0))
+    throw new ShapeError(`conv2d: stride ${stride} and padding ${padding} must be whole, at least 1 and 0`);
+  const out = (length: number, kernel: number) => Math.floor((length + 2 * padding - kernel) / stride) + 1;
+  const [oh, ow] = [out(h!, kh!), out(w!, kw!)];
+  if (oh < 1 || ow < 1)
+    throw new ShapeError(
+      `conv2d: a kernel ${formatShape([kh!, kw!])} does not fit into ${formatShape([h!, w!])} with padding ${padding}`,
+    );
+  const conv: Conv = { n: n!, c: c!, h: h!, w: w!, o: o!, kh: kh!, kw: kw!, stride, padding, oh, ow };
+  return forward(conv, x, weight, bias);
+}
+
+/** Most sums a thread keeps; fewer where a big kernel, seconds of a software adapter's compiler, never pays. */
+const mostSums = ({ n, o, oh, ow, c, kh, kw }: Conv) => (n * o * oh * ow * c * kh * kw < 2 ** 19 ? 8 : 64);
+
+/** Most neighbouring columns. */
+const COLS = 8;
+
+/** As many channels as divide their number, up to 8, and as many columns as then fit; whole strides of them. */
+function tileOf(
+  conv: Conv,
+  channels: number,
+  columns: number,
+  { primal, tangent }: Mode,
+  stride = 1,
+): ConvTile {
+  const sums = mostSums(conv) / (Number(primal) + Number(tangent));
+  const own = divisor(channels, Math.min(8, sums));
+  const most = Math.max(Math.min(COLS, Math.floor(sums / own)), 1);
+  const cols = Math.min(Math.ceil(columns / Math.ceil(columns / most)), most);
+  return { channels: own, cols: Math.ceil(cols / stride) * stride };
+}
+
+/** A product of two factors: primal halves are read where the other factor carries a tangent. */
+const productReads = ({ primal, active: [a, b, ...bias] }: Mode) => [
+  primal || b!,
+  primal || a!,
+  ...bias.map(() => primal),
+];
+
+const flopsOf = ({ n, o, oh, ow, c, kh, kw }: Conv, { primal, active }: Mode, tangent: boolean) =>
+  2 *
+  n *
+  o *
+  oh *
+  ow *
+  c *
+  kh *
+  kw *
+  (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
+
+function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const rule: Rule = {
+    name: "conv2d",
+    slots: 3,
+    reads: productReads,
+    kernel({ inputs: [x, weight, bias], out }, mode) {
+      const tile = tileOf(conv, conv.o, conv.ow, mode);
+      return {
+        code: convForward(conv, tile, x!, weight!, bias, out),
+        grid: linearGrid(forwardThreads(conv, tile)),
+        flops: flopsOf(conv, mode, mode.tangent),
+      };
+    },
+    vjp: ([x, weight, bias], _output, cotangent) => [
+      inputGradient(conv, cotangent, weight!),
+      weightGradient(conv, x!, cotangent),
+      ...(bias ? [sum(cotangent, [0, 2, 3])] : []),
+    ],
+  };
+  return apply(rule, bias ? [x, weight, bias] : [x, weight], [conv.n, conv.o, conv.oh, conv.ow]);
+}
+
+/** The adjoint in x. The three products are the three slices of one trilinear form, so each is the others' vjp. */
+function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
+  const rule: Rule = {
+    name: "conv2d to x",
+    reads: productReads,
+    kernel({ inputs: [y, weight], out }, mode) {
+      const tile = tileOf(conv, conv.c, conv.w, mode, conv.stride);
+      return {
+        code: convInputGradient(conv, tile, y!, weight!, out),
+        grid: linearGrid(inputGradientThreads(conv, tile)),
+        flops: flopsOf(conv, mode, mode.tangent),
+      };
+    },
+    vjp: ([y, weight], _output, cotangent) => [
+      forward(conv, cotangent, weight!),
+      weightGradient(conv, cotangent, y!),
+    ],
+  };
+  return apply(rule, [y, weight], [conv.n, conv.c, conv.h, conv.w]);
+}
+
+/** The adjoint in the weights. */
+function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
+  const rule: Rule = {
+    name: "conv2d to weights",
+    reads: productReads,
+    kernel({ inputs: [x, y], out }, mode) {
+      const sums = (1.5 * mostSums(conv)) / (Number(mode.primal) + Number(mode.tangent));
+      const channels = divisor(conv.o, Math.min(Math.floor(sums / (conv.kh * conv.kw)), 8));
+      const tile = { channels, cols: Math.min(conv.ow, channels > 1 ? 7 : 2) };
+      return {
+        code: convWeightGradient(conv, tile, x!, y!, out),
+        grid: weightGradientGrid(conv, tile),
+        flops: flopsOf(conv, mode, mode.tangent),
+      };
+    },
+    vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],
+  };
+  return apply(rule, [x, y], [conv.o, conv.c, conv.kh, conv.kw]);
+}

@@ -1,0 +1,111 @@
+import { linearGrid } from "../../../shaders/operand.ts";
+import { type Pool, poolGather, poolIndex, poolScatter } from "../../../shaders/pool.ts";
+import { apply } from "../apply.ts";
+import { formatShape, ShapeError } from "../shape.ts";
+import type { Rule, Tensor } from "../tensor.ts";
+import { scale } from "./linear_combination.ts";
+
+export interface PoolOptions {
+  /** Side of a window. */
+  readonly size: number;
+  /** From one window to the next; default the size, so that windows do not overlap. */
+  readonly stride?: number;
+  /** Rows and columns around x, less than the size; default 0. */
+  readonly padding?: number;
+}
+
+/**
+ * The largest element of each window of images [n×c×h×w]; result [n×c×oh×ow]. Of equal elements the first in row-major
+ * order is taken, by the value, its derivatives and theirs. @throws ShapeError
+ */
+export function maxPool(x: Tensor, options: PoolOptions): Tensor {
+  const { pool, shape } = poolOf("maxPool", x, options);
+  const index = apply(indexRule(pool), [x], shape, "i32");
+  return gather(pool, x.shape, shape, x, index);
+}
+
+/** The mean of each window, in which padding counts as zeros; result [n×c×oh×ow]. @throws ShapeError */
+export function avgPool(x: Tensor, options: PoolOptions): Tensor {
+  const { pool, shape } = poolOf("avgPool", x, options);
+  return scale(1 / options.size ** 2, gather(pool, x.shape, shape, x));
+}
+
+function poolOf(
+  name: string,
+  x: Tensor,
+  { size, stride = size, padding = 0 }: PoolOptions,
+): { pool: Pool; shape: number[] } {
+  const [n, c, h, w] = x.shape;
+  if (x.shape.length !== 4)
+    throw new ShapeError(`${name} takes images [n×c×h×w], not ${formatShape(x.shape)}`);
+  const whole = (value: number, least: number) => Number.isInteger(value) && value >= least;
+  if (!whole(size, 1) || !whole(stride, 1) || !whole(padding, 0) || padding >= size)
+    throw new ShapeError(
+      `${name}: size ${size}, stride ${stride} and padding ${padding} must be whole, at least 1, 1 and 0, and the padding less than the size`,
+    );
+  const out = (length: number) => Math.floor((length + 2 * padding - size) / stride) + 1;
+  const [oh, ow] = [out(h!), out(w!)];
+  if (oh < 1 || ow < 1)
+    throw new ShapeError(`${name}: a window of ${size} does not fit into ${formatShape([h!, w!])}`);
+  return {
+    pool: { planes: n! * c!, h: h!, w: w!, size, stride, padding, oh, ow },
+    shape: [n!, c!, oh, ow],
+  };
+}
+
+function indexRule(pool: Pool): Rule {
+  return {
+    name: "max-pool index",
+    stepwise: true,
+    reads: ({ primal }) => [primal],
+    kernel: ({ inputs: [x], out }) => ({
+      code: poolIndex(pool, x!, out),
+      grid: linearGrid(pool.planes * pool.oh * pool.ow),
+      flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
+    }),
+  };
+}
+
+/** x at the index of each window, or the sum of each window: linear in x. */
+function gather(
+  pool: Pool,
+  from: readonly number[],
+  to: readonly number[],
+  x: Tensor,
+  index?: Tensor,
+): Tensor {
+  const rule: Rule = {
+    name: index ? "max-pool" : "window sum",
+    integers: 1,
+    reads: ({ primal }) => [primal, true],
+    kernel: ({ inputs: [x, index], out }) => ({
+      code: poolGather(pool, x!, index, out),
+      grid: linearGrid(pool.planes * pool.oh * pool.ow),
+      flops: index ? 0 : pool.planes * pool.oh * pool.ow * pool.size ** 2,
+    }),
+    vjp: ([, index], _output, cotangent) => [scatter(pool, from, to, cotangent, index), undefined],
+  };
+  return apply(rule, index ? [x, index] : [x], to);
+}
+
+/** The adjoint of `gather`. */
+function scatter(
+  pool: Pool,
+  from: readonly number[],
+  to: readonly number[],
+  y: Tensor,
+  index?: Tensor,
+): Tensor {
+  const rule: Rule = {
+    name: index ? "max-pool to x" : "window sum to x",
+    integers: 1,
+    reads: ({ primal }) => [primal, true],
+    kernel: ({ inputs: [y, index], out }) => ({
+      code: poolScatter(pool, y!, index, out),
+      grid: linearGrid(pool.planes * pool.h * pool.w),
+      flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
+    }),
+    vjp: ([, index], _output, cotangent) => [gather(pool, from, to, cotangent, index), undefined],
+  };
+  return apply(rule, index ? [y, index] : [y], from);
+}
