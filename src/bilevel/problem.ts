@@ -50,7 +50,10 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   readonly constraints?: Readonly<Partial<Record<NoInfer<H>, Stated>>>;
   /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
   readonly start?: NoInfer<H>;
-  /** Independent inner problems side by side, each from the same w_0; the hypergradient is their mean. */
+  /**
+   * Independent inner problems side by side, each from the same w_0, with data of their own where it is `perLane`; the
+   * hypergradient is their mean.
+   */
   readonly lanes?: number;
   /** Seed of the batches. */
   readonly seed?: number;
@@ -130,8 +133,8 @@ export function bilevel<
     throw new ProblemError("inner.optimizer is none for the inner loop: give sgd() or adamW()");
   const lr = rate("lr", optimizer.lr);
   const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
-  const inner = traceLevel(leaves, spec.inner, steps, seed);
-  const outer = traceLevel(leaves, spec.outer, 1, seed + 1);
+  const inner = traceLevel(leaves, spec.inner, { steps, seed, lanes });
+  const outer = traceLevel(leaves, spec.outer, { steps: 1, seed: seed + 1, lanes });
   assertReached(leaves, [inner, outer], momentum ? [lr, momentum] : [lr], start);
   return {
     ...{ leaves, parameters, hyper, lanes, steps, optimizer, lr, momentum, start, constraints },
@@ -155,14 +158,15 @@ export function positive(name: string, value: number): void {
 function traceLevel<W extends string, H extends string, D extends string>(
   leaves: Leaves<W, H>,
   { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
-  steps: number,
-  seed: number,
+  { steps, seed, lanes }: { steps: number; seed: number; lanes: number },
 ): TracedLevel {
-  const { tensors, resources } = dataLeaves(data);
+  const { tensors, resources } = dataLeaves(data, lanes);
   const full: Loss<W, H, D> = (w, a, d) => loss(w, a, d, { rows: (tensor) => tensor });
   if (batch === undefined)
     return { traced: leaves.trace(full, tensors), data: resources, batches: undefined };
-  const counts = new Set(Object.values<Values>(data).map((given) => given.shape[0] ?? 0));
+  const counts = new Set(
+    Object.values<Values>(data).map(({ shape, perLane }) => shape[perLane ? 1 : 0] ?? 0),
+  );
   const [examples = 0] = counts;
   if (counts.size !== 1 || !(Number.isInteger(batch) && batch > 0 && batch <= examples)) {
     throw new ProblemError(

@@ -4,6 +4,9 @@ import type { Gpu } from "./gpu.ts";
 /** Copies of a block under way to the host at the same time. */
 const DEPTH = 2;
 
+/** Milliseconds that work is first taken to last. */
+const SHORT = 25;
+
 /** The staging blocks that a readback of `block` takes. */
 export function stagingOf(block: Block): Block[] {
   return Array.from(
@@ -20,7 +23,7 @@ export class Readback {
   readonly block: Block;
   readonly #gpu: Gpu;
   readonly #free: GPUBuffer[];
-  /** Milliseconds that the last wait for such work took. */
+  /** Milliseconds that such work is taken to last, from what the waits before took. */
   readonly #expected = new Map<string, number>();
 
   constructor(gpu: Gpu, block: Block, staging: readonly GPUBuffer[]) {
@@ -43,8 +46,10 @@ export class Readback {
       const awake = performance.now();
       const bytes = await this.#gpu.read(staging);
       const end = performance.now();
-      // A sleep that outlasted the work says only that the work took less.
-      this.#expected.set(work, end - awake < 1 ? (end - start) / 2 : end - start);
+      // A sleep that outlasted the work says only that the work took less. One long wait, by a machine that was
+      // suspended or compiled something first, must not make the next ones sleep as long.
+      const took = end - awake < 1 ? (end - start) / 2 : end - start;
+      this.#expected.set(work, Math.min(took, 2 * (this.#expected.get(work) ?? SHORT)));
       this.#free.push(staging);
       return bytes;
     };

@@ -65,7 +65,7 @@ export async function differentiate<W extends string, H extends string = never, 
 ): Promise<Differentiable<W, H>> {
   const { lanes = 1, hyper = {} as Named<H>, data = {} as Named<D> } = spec;
   const leaves = new Leaves(spec.parameters, hyper, { laned: { parameters: true, hyper: true } });
-  const inputs = dataLeaves(data);
+  const inputs = dataLeaves(data, lanes);
   const traced = leaves.trace(spec.loss, inputs.tensors);
   const w = new Space("w", leaves.parameterLayout, leaves.parameters, leaves.lane.parameters, lanes);
   const a = new Space("α", leaves.hyperLayout, leaves.hyper, leaves.lane.hyper, lanes);

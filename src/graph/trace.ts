@@ -1,7 +1,7 @@
 import { align, Block, type Resource } from "../gpu/block.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { gradients } from "./reverse.ts";
-import { assertFilled } from "./shape.ts";
+import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
 import { constant, leaf, type Tensor } from "./tensor.ts";
 import { dtypeOf, type Values } from "./values.ts";
 
@@ -62,17 +62,41 @@ export interface TracedLoss {
   readonly dependsOn: { readonly parameters: boolean; readonly hyper: boolean };
 }
 
-/** Leaves for named data, shared by all lanes, and the buffers that hold it. */
+/**
+ * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each.
+ * @throws ShapeError where the parts are not as many as the lanes.
+ */
 export function dataLeaves<D extends string>(
   data: Readonly<Record<D, Values>>,
+  lanes = 1,
 ): { tensors: Tensors<D>; resources: [Tensor, Resource][] } {
   const entries = Object.entries<Values>(data).map(([name, given]) => {
     assertFilled(name, given.shape);
-    const tensor = leaf(name, given.shape, { dtype: dtypeOf(given) });
-    return { name, tensor, block: new Block(name, "data", given.data.byteLength, given.data) };
+    const [parts, ...rest] = given.shape;
+    if (given.perLane && parts !== lanes) {
+      throw new ShapeError(
+        `"${name}" is ${formatShape(given.shape)} with a part for each lane: its first axis has to be ${lanes}`,
+      );
+    }
+    const shape = given.perLane ? rest : given.shape;
+    const lane = given.perLane ? align(size(shape), 4) : 0;
+    const tensor = leaf(name, shape, { dtype: dtypeOf(given), lane });
+    const packed = given.perLane ? spread(given.data, lanes, lane) : given.data;
+    return { name, tensor, block: new Block(name, "data", packed.byteLength, packed) };
   });
   return {
     tensors: Object.fromEntries(entries.map(({ name, tensor }) => [name, tensor])) as Record<D, Tensor>,
     resources: entries.map(({ tensor, block }) => [tensor, { block }]),
   };
+}
+
+/** The parts of an array, `lane` elements from one to the next. */
+function spread<T extends Float32Array | Int32Array>(parts: T, lanes: number, lane: number): T {
+  const length = parts.length / lanes;
+  if (length === lane) return parts;
+  const padded = (
+    parts instanceof Int32Array ? new Int32Array(lane * lanes) : new Float32Array(lane * lanes)
+  ) as T;
+  for (let l = 0; l < lanes; l++) padded.set(parts.subarray(l * length, (l + 1) * length), l * lane);
+  return padded;
 }

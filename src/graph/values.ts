@@ -5,6 +5,8 @@ import type { DType } from "./tensor.ts";
 export interface Values {
   readonly shape: Shape;
   readonly data: Float32Array | Int32Array;
+  /** The first axis is the lane: see `perLane`. */
+  readonly perLane?: boolean;
 }
 
 export type ValuesOf<Names extends string = string> = Readonly<Record<Names, Values>>;
@@ -20,6 +22,11 @@ export function values(
     shape,
     data: data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data),
   };
+}
+
+/** Data of which each lane has its own part, [lanes × …]; a loss sees the part. */
+export function perLane(given: Values): Values {
+  return { ...given, perLane: true };
 }
 
 export function filled(shape: Shape, value: number): Values {

@@ -235,7 +235,7 @@ function curveMarks({ dashed }: Curve, index: number, style: number): Mark[] {
           defined: { field: "shown" },
           stroke: paint,
           strokeWidth: { value: 1.5 },
-          strokeDash: { value: dashed ? DASH : [] },
+          ...(dashed && { strokeDash: { value: DASH } }),
         },
       },
     },

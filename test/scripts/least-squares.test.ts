@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { leastSquares } from "../../scripts/common/least_squares.ts";
 import { hypergradient } from "../../src/bilevel/optimize.ts";
@@ -20,7 +23,11 @@ interface Point {
   innerSteps: number;
   products: number;
   relativeError: number;
+  bound?: number;
 }
+
+/** What float32 rounds in h, relative to it. */
+const ROUNDING = 2e-6;
 
 test("the analytic hypergradient is the slope of E at the minimiser", async () => {
   const known = leastSquares({ parameters: 12, hyper: 1, condition: 4, seed: 3 });
@@ -58,6 +65,38 @@ test("every estimator but greedy comes to the analytic hypergradient, the accele
   // All second derivatives are constant.
   for (const curve of ["neumann", "AD+GD"]) expect(error(curve, 30)).toBeCloseTo(error("rmd", 30), 4);
   expect(code).toBe(0);
+});
+
+test("the implicit estimators' errors are below their bounds, at each point of the figure", async () => {
+  const cwd = await mkdtemp(join(tmpdir(), "hypergrad-least-squares-"));
+  try {
+    const work = [8, 16, 32, 64, 128].flatMap((budget) => ["--work", String(budget)]);
+    const file = ["--figure", join(cwd, "curves.svg")];
+    const { code, stderr, result } = await run([...small, ...work, ...file, "--json"]);
+    expect(code, stderr).toBe(0);
+    const { points, figure }: { points: Point[]; figure: string } = result();
+    const bounded = points.filter(({ bound }) => bound !== undefined);
+    expect(new Set(bounded.map(({ curve }) => curve))).toEqual(
+      new Set(["neumann", "AD+GD", "AD+HB", "IFT+CG"]),
+    );
+    expect(bounded).toHaveLength(20);
+    for (const { curve, work, relativeError, bound } of bounded) {
+      expect(bound! + ROUNDING, `${curve}, ${work}`).toBeGreaterThanOrEqual(relativeError);
+      // Looser than its constants make it, the bound would still hold, but be of no use.
+      if (relativeError > 1e-4) expect(bound!, `${curve}, ${work}`).toBeLessThan(300 * relativeError);
+    }
+    console.log(
+      `bound over error: ${bounded.map((point) => `${point.curve} ${point.work}: ${(point.bound! / point.relativeError).toFixed(0)}`).join(", ")}`,
+    );
+    expect(figure).toBe(file[1]);
+    const svg = await readFile(figure, "utf8");
+    for (const text of ["AD+HB", "rmd, heavy ball", "a-posteriori bound", "inner steps + products"]) {
+      expect(svg).toContain(`>${text}<`);
+    }
+    expect(svg.match(/<path d="[^"]*" stroke="[^"]*" stroke-width="1.5" stroke-dasharray/g)).toHaveLength(4);
+  } finally {
+    await rm(cwd, { recursive: true });
+  }
 });
 
 test.each(["deno", "browser"])(

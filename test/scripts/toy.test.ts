@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { firstStepRate, type ToyPoint, toyPath } from "../../scripts/common/toy.ts";
-import { gradientDescent } from "../../src/index.ts";
+import { cg, type Estimator, gradientDescent } from "../../src/index.ts";
 import { hypergrad } from "../cli/launcher.ts";
 import { type GoldenMethod, goldenFolder, readFolder } from "../support/golden.ts";
 import { estimatorOf } from "../support/golden_estimators.ts";
@@ -27,11 +29,18 @@ const there = folder !== undefined && existsSync(join(folder, "trajectories"));
 const trajectories = there ? readFolder<Trajectory>(folder, "trajectories") : [];
 if (!there) console.log("golden trajectories: none; skipped");
 
+/** Thousands of outer steps that the host waits for one by one. */
+const LONG = 400_000;
+
 const report: string[] = [];
 const gpu = withGpu((adapter) => [`golden trajectories on ${adapter}`, ...report].join("\n"));
 
-/** Dispatches cost the time, so long inner loops are followed for fewer outer steps. */
-const followed = (innerSteps: number) => Math.ceil(1200 / innerSteps);
+/** Dispatches cost the time, so long inner loops are followed for fewer outer steps; T = 20 to the end. */
+const followed = (innerSteps: number) => (innerSteps <= 20 ? 100 : Math.ceil(1200 / innerSteps));
+
+/** On two parameters conjugate gradients are the dense solve of the golden files. */
+const estimatorFor = (run: Trajectory["runs"][number]): Estimator =>
+  run.method === "ift_direct" ? cg({ iterations: 4, tolerance: 1e-7 }) : estimatorOf(run)!;
 
 /**
  * Largest absolute differences allowed to float32. Cosine and relative error are compared where both vectors are at
@@ -39,7 +48,7 @@ const followed = (innerSteps: number) => Math.ceil(1200 / innerSteps);
  */
 const TOLERANCE = { alpha: 1e-4, loss: 2e-4, h: 1e-3, cosine: 1e-4, relativeError: 1e-3 };
 
-test.each(trajectories)("$file is followed", async (golden) => {
+test.each(trajectories)("$file is followed", { timeout: LONG }, async (golden) => {
   const options = {
     outerLoss: golden.outer_loss === "f" ? "f" : "f-tilde",
     innerSteps: golden.T,
@@ -48,8 +57,7 @@ test.each(trajectories)("$file is followed", async (golden) => {
   } as const;
   const outerSteps = Math.min(followed(golden.T), golden.outer_steps);
   for (const run of golden.runs) {
-    const estimator = estimatorOf(run);
-    if (estimator === undefined) continue;
+    const estimator = estimatorFor(run);
     const optimizer =
       golden.outer_rule === "sgd"
         ? gradientDescent({ lr: golden.outer_lr! })
@@ -109,6 +117,105 @@ test("--json gives whole paths, and the outer loss f-tilde has a gradient of its
   expect(result.hypergradient[0]).toEqual([0, 10]);
   expect(result.alpha[1][1]).toBeCloseTo(0.4, 6);
   expect(code).toBe(0);
+});
+
+interface SeveralRuns {
+  figure: string;
+  runs: {
+    start: string;
+    innerSteps: number;
+    estimator: string;
+    stepsToSolve?: number;
+    lastLoss: number;
+    leastCosine: number;
+    loss: number[];
+    cosine: (number | null)[];
+  }[];
+}
+
+async function severalRuns(flags: readonly string[]): Promise<{ result: SeveralRuns; svg: string }> {
+  const cwd = await mkdtemp(join(tmpdir(), "hypergrad-toy-"));
+  try {
+    const { code, stdout, stderr } = await hypergrad(
+      ["run", "toy", "--figure", "toy.svg", "--json", ...flags],
+      { cwd },
+    );
+    expect(code, stderr).toBe(0);
+    const svg = await readFile(join(cwd, "toy.svg"), "utf8");
+    return { result: JSON.parse(stdout.trim().split("\n").at(-1)!), svg };
+  } finally {
+    await rm(cwd, { recursive: true });
+  }
+}
+
+test("at T = 20 a warm start gives greedy the ranking of its paper, and a restart lets it stall", {
+  timeout: LONG,
+}, async () => {
+  const { result, svg } = await severalRuns([
+    "--horizons",
+    "20",
+    "--estimators",
+    "rmd,greedy:0.9,neumann:5,t1t2",
+  ]);
+  const row = (start: string, estimator: string) =>
+    result.runs.find((run) => run.start === start && run.estimator === estimator)!;
+  const steps = ["rmd", "greedy(0.9)", "neumann(5)", "t1t2"].map((name) => row("warm", name).stepsToSolve);
+  expect(steps).toEqual([5, 7, 5, 34]);
+  expect(row("restart", "greedy(0.9)").stepsToSolve).toBeUndefined();
+  expect(row("restart", "greedy(0.9)").lastLoss).toBeCloseTo(3.1, 2);
+  expect(row("restart", "t1t2").lastLoss).toBeCloseTo(7.1e-5, 6);
+  expect(row("restart", "rmd").lastLoss).toBeLessThan(1e-12);
+  // Its paper's claim about cosines holds with neither start.
+  for (const start of ["restart", "warm"]) {
+    expect(row(start, "t1t2").leastCosine).toBeGreaterThan(0.98);
+    expect(row(start, "greedy(0.9)").leastCosine).toBeLessThan(row(start, "t1t2").leastCosine);
+  }
+  expect(result.runs).toHaveLength(8);
+  for (const { loss } of result.runs) expect(loss).toHaveLength(101);
+  expect(result.figure).toBe("toy.svg");
+  for (const text of [
+    "restart, T = 20",
+    "warm, T = 20",
+    "validation loss",
+    "cosine to exact",
+    "neumann(5)",
+  ]) {
+    expect(svg).toContain(`>${text}<`);
+  }
+});
+
+test.each(["deno", "browser"])("in %s several runs are drawn, too", async (runtime) => {
+  const { result, svg } = await severalRuns([
+    ...["--runtime", runtime, "--horizons", "2,4", "--estimators", "t1t2,greedy"],
+    ...["--outer-steps", "2", "--start", "warm"],
+  ]);
+  expect(result.runs.map(({ innerSteps, estimator }) => `${estimator} ${innerSteps}`)).toEqual([
+    ...["t1t2 2", "greedy(0.9) 2", "t1t2 4", "greedy(0.9) 4"],
+  ]);
+  expect(svg).toContain(">warm, T = 4<");
+});
+
+test("several runs without a figure are a table", async () => {
+  const { code, stdout } = await hypergrad([
+    ...["run", "toy", "--horizons", "2", "--estimators", "t1t2", "--outer-steps", "2"],
+  ]);
+  expect(stdout).toMatch(/^t1t2 +restart +2 +– +\d\.\de\+1 +0\.99\d\d$/m);
+  expect(stdout).toMatch(/^t1t2 +warm /m);
+  expect(stdout).not.toContain("figure:");
+  expect(code).toBe(0);
+});
+
+test.each([
+  [["--figure", "x.svg", "--k", "3"], "give --estimators and --horizons"],
+  [["--horizons", "5", "--inner-steps", "10"], "give --estimators and --horizons"],
+  [["--horizons", "5,0"], "--horizons"],
+  [["--estimators", "rmd,krmd:6"], "give at most 5"],
+  [["--estimators", "exact"], 'there is no estimator "exact"'],
+])("%j is exit code 2 and says why", async (flags, why) => {
+  const { code, stdout, stderr } = await hypergrad(["run", "toy", ...flags]);
+  expect(stderr).toContain(why);
+  expect(stdout).toBe("");
+  expect(code).toBe(2);
 });
 
 type Difference = [keyof typeof TOLERANCE, number];

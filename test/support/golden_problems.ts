@@ -1,5 +1,6 @@
 import { type BilevelSpec, bilevel, type Problem } from "../../src/bilevel/problem.ts";
 import { sgd } from "../../src/bilevel/sgd.ts";
+import { conv2d } from "../../src/graph/operations/conv2d.ts";
 import { reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
 import {
@@ -16,13 +17,15 @@ import { add, neg, scale, sub, total } from "../../src/graph/operations/linear_c
 import { dense, matmul } from "../../src/graph/operations/matmul.ts";
 import { mean } from "../../src/graph/operations/mean.ts";
 import { div, mul } from "../../src/graph/operations/multiply.ts";
+import { maxPool } from "../../src/graph/operations/pool.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import type { Values } from "../../src/graph/values.ts";
+import { perLane, type Values } from "../../src/graph/values.ts";
 import { decodeAll, type GoldenCase } from "./golden.ts";
 
 type Spec = BilevelSpec<string, string, string, string>;
+type Tensors = Readonly<Record<string, Tensor>>;
 type Losses = Pick<Spec["inner"], "loss" | "data"> & { outer: Pick<Spec["outer"], "loss" | "data"> };
 
 const activations: Record<string, (x: Tensor) => Tensor> = { relu, tanh, softplus };
@@ -51,6 +54,26 @@ const problems: Record<string, (golden: GoldenCase) => Losses> = {
   hypercleaning_linear: (golden) =>
     hypercleaning(golden, augmented, ({ W }, x) => matmul(x, W!, { transposeB: true })),
   hypercleaning_mlp: (golden) => hypercleaning(golden, (x) => x, network(golden)),
+  hypercleaning_cnn: (golden) => hypercleaning(golden, (x) => x, convolutional),
+  warp_meta: ({ arrays, config }) => {
+    const data = decodeAll(arrays);
+    const task = (part: string) => ({ x: perLane(data[`X_${part}`]!), y: perLane(data[`y_${part}`]!) });
+    const error = (w: Tensors, a: Tensors, x: Tensor, y: Tensor) => mean(crossEntropy(warped(w, a, x), y));
+    return {
+      data: task("support"),
+      loss: (w, a, { x, y }) => {
+        const fit = error(w, a, x!, y!);
+        if (config.variant !== "center") return fit;
+        const layers = Object.values(w).map((layer) => reshape(layer, [-1]));
+        const parts = layers.map((layer, index) => {
+          const before = layers.slice(0, index).reduce((count, { size }) => count + size, 0);
+          return squaredNorm(sub(layer, slice(a.c!, before, before + layer.size)));
+        });
+        return add(fit, mul(a.rho!, total(parts)));
+      },
+      outer: { data: task("query"), loss: (w, a, { x, y }) => error(w, a, x!, y!) },
+    };
+  },
   optimizer_hyperparams: (golden) => hypercleaning(golden, (x) => x, network(golden)),
   ridge_logistic: ({ arrays }) => {
     const { X_train, y_train, X_val, y_val } = decodeAll(arrays);
@@ -105,6 +128,8 @@ export function goldenProblem(golden: GoldenCase): Problem | undefined {
   if (losses === undefined) return undefined;
   const hyper = decodeAll(golden.alpha0);
   return bilevel({
+    lanes: golden.n_tasks,
+    ...("w0" in hyper && { start: "w0" }),
     parameters: decodeAll(golden.w0),
     hyper,
     inner: {
@@ -136,6 +161,30 @@ function hypercleaning(
       loss: (w, _a, { x, y }) => mean(crossEntropy(logits(w, x!), y!)),
     },
   };
+}
+
+function convolutional(w: Tensors, x: Tensor): Tensor {
+  const features = [1, 2, 3].reduce(
+    (hidden, layer) =>
+      maxPool(relu(conv2d(hidden, w[`conv${layer}.W`]!, { padding: 1, bias: w[`conv${layer}.b`]! })), {
+        size: 2,
+      }),
+    x,
+  );
+  return dense(reshape(features, [x.shape[0]!, -1]), w["fc.W"]!, w["fc.b"]);
+}
+
+/** Layers 1 and 3 and the last are adapted, 2 and 4 are hyperparameters. */
+function warped(w: Tensors, a: Tensors, x: Tensor): Tensor {
+  const layers = { ...w, ...a };
+  const features = [1, 2, 3, 4].reduce(
+    (hidden, layer) =>
+      relu(
+        conv2d(hidden, layers[`conv${layer}.W`]!, { padding: 1, stride: 2, bias: layers[`conv${layer}.b`]! }),
+      ),
+    x,
+  );
+  return dense(reshape(features, [x.shape[0]!, -1]), w["fc.W"]!, w["fc.b"]);
 }
 
 function network({ config }: GoldenCase) {
