@@ -40,9 +40,9 @@ export class FixedPoint {
       );
     }
     const { numerator, denominator } = fraction(momentum.value);
-    // A unit of v is what moves w by about one unit.
+    // Multiplying V by n / d is off by up to n units, so a unit of v moves w by an eighth of a unit only.
     const unit = powerOfTwo(2 ** 30 / range);
-    const scale = { w: unit, v: unit * powerOfTwo(largestRate(problem)) };
+    const scale = { w: unit, v: 8 * unit * powerOfTwo(largestRate(problem)) };
     this.#vectors = vectors;
     this.#velocity = state.block;
     this.#steps = steps;

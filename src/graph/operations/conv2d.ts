@@ -1,5 +1,6 @@
 import { convForward, forwardThreads } from "../../../shaders/conv/forward.ts";
 import { convInputGradient, inputGradientThreads } from "../../../shaders/conv/input_gradient.ts";
+import { plainForward, plainInputGradient, plainWeightGradient } from "../../../shaders/conv/plain.ts";
 import { convWeightGradient, weightGradientGrid } from "../../../shaders/conv/weight_gradient.ts";
 import { type Conv, type ConvTile, divisor } from "../../../shaders/conv/window.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
@@ -47,23 +48,20 @@ export function conv2d(
   return forward(conv, x, weight, bias);
 }
 
-/** Most sums a thread keeps; fewer where a big kernel, seconds of a software adapter's compiler, never pays. */
-const mostSums = ({ n, o, oh, ow, c, kh, kw }: Conv) => (n * o * oh * ow * c * kh * kw < 2 ** 19 ? 8 : 64);
+/** Multiply-adds below which a tile, seconds of a software adapter's compiler, does not pay. */
+const WORTH_COMPILING = 2 ** 22;
 
-/** Most neighbouring columns. */
-const COLS = 8;
+const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow * c * kh * kw;
 
-/** As many channels as divide their number, up to 8, and as many columns as then fit; whole strides of them. */
-function tileOf(
-  conv: Conv,
-  channels: number,
-  columns: number,
-  { primal, tangent }: Mode,
-  stride = 1,
-): ConvTile {
-  const sums = mostSums(conv) / (Number(primal) + Number(tangent));
-  const own = divisor(channels, Math.min(8, sums));
-  const most = Math.max(Math.min(COLS, Math.floor(sums / own)), 1);
+/** Most sums, channels and neighbouring columns of a thread: more reads in a kernel are more seconds of compiling. */
+const SUMS = 32;
+const CHANNELS = 4;
+const COLS = 4;
+
+/** As many channels as divide their number, up to 4, and as many columns as then fit; whole strides of them. */
+function tileOf(channels: number, columns: number, { primal, tangent }: Mode, stride = 1): ConvTile {
+  const own = divisor(channels, CHANNELS);
+  const most = Math.max(Math.min(COLS, Math.floor(SUMS / (Number(primal) + Number(tangent)) / own)), 1);
   const cols = Math.min(Math.ceil(columns / Math.ceil(columns / most)), most);
   return { channels: own, cols: Math.ceil(cols / stride) * stride };
 }
@@ -75,16 +73,8 @@ const productReads = ({ primal, active: [a, b, ...bias] }: Mode) => [
   ...bias.map(() => primal),
 ];
 
-const flopsOf = ({ n, o, oh, ow, c, kh, kw }: Conv, { primal, active }: Mode, tangent: boolean) =>
-  2 *
-  n *
-  o *
-  oh *
-  ow *
-  c *
-  kh *
-  kw *
-  (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
+const flopsOf = (conv: Conv, { primal, tangent, active }: Mode) =>
+  2 * products(conv) * (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
 
 function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const rule: Rule = {
@@ -92,11 +82,16 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     slots: 3,
     reads: productReads,
     kernel({ inputs: [x, weight, bias], out }, mode) {
-      const tile = tileOf(conv, conv.o, conv.ow, mode);
+      const flops = flopsOf(conv, mode);
+      if (products(conv) < WORTH_COMPILING) {
+        const count = conv.n * conv.o * conv.oh * conv.ow;
+        return { code: plainForward(conv, x!, weight!, bias, out), grid: linearGrid(count), flops };
+      }
+      const tile = tileOf(conv.o, conv.ow, mode);
       return {
         code: convForward(conv, tile, x!, weight!, bias, out),
         grid: linearGrid(forwardThreads(conv, tile)),
-        flops: flopsOf(conv, mode, mode.tangent),
+        flops,
       };
     },
     vjp: ([x, weight, bias], _output, cotangent) => [
@@ -114,11 +109,16 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
     name: "conv2d to x",
     reads: productReads,
     kernel({ inputs: [y, weight], out }, mode) {
-      const tile = tileOf(conv, conv.c, conv.w, mode, conv.stride);
+      const flops = flopsOf(conv, mode);
+      if (products(conv) < WORTH_COMPILING) {
+        const count = conv.n * conv.c * conv.h * conv.w;
+        return { code: plainInputGradient(conv, y!, weight!, out), grid: linearGrid(count), flops };
+      }
+      const tile = tileOf(conv.c, conv.w, mode, conv.stride);
       return {
         code: convInputGradient(conv, tile, y!, weight!, out),
         grid: linearGrid(inputGradientThreads(conv, tile)),
-        flops: flopsOf(conv, mode, mode.tangent),
+        flops,
       };
     },
     vjp: ([y, weight], _output, cotangent) => [
@@ -135,13 +135,20 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
     name: "conv2d to weights",
     reads: productReads,
     kernel({ inputs: [x, y], out }, mode) {
-      const sums = (1.5 * mostSums(conv)) / (Number(mode.primal) + Number(mode.tangent));
-      const channels = divisor(conv.o, Math.min(Math.floor(sums / (conv.kh * conv.kw)), 8));
-      const tile = { channels, cols: Math.min(conv.ow, channels > 1 ? 7 : 2) };
+      const flops = flopsOf(conv, mode);
+      if (products(conv) < WORTH_COMPILING) {
+        const count = conv.o * conv.c * conv.kh * conv.kw;
+        return { code: plainWeightGradient(conv, x!, y!, out), grid: linearGrid(count), flops };
+      }
+      const most = (1.5 * SUMS) / (Number(mode.primal) + Number(mode.tangent)) / (conv.kh * conv.kw);
+      const tile = {
+        channels: divisor(conv.o, Math.min(Math.floor(most), CHANNELS)),
+        cols: Math.min(conv.ow, COLS),
+      };
       return {
         code: convWeightGradient(conv, tile, x!, y!, out),
         grid: weightGradientGrid(conv, tile),
-        flops: flopsOf(conv, mode, mode.tangent),
+        flops,
       };
     },
     vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],
