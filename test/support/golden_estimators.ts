@@ -54,13 +54,26 @@ export function estimatorOf({
 }
 
 /**
- * Is the method refused where these groups are learned? Implicit differentiation knows neither the optimizer nor
- * w_0, and the reversible loop needs to know μ beforehand.
+ * Is the method refused where these groups are learned? A truncated sweep and the greedy sum have no term for w_0,
+ * implicit differentiation knows neither the optimizer nor w_0, and the reversible loop needs to know μ beforehand.
  */
-export function isRefused(method: string, groups: object): boolean {
-  const implicit = ["neumann", "cg", "inexact_ad_gd", "inexact_ad_hb"].includes(method);
-  if (implicit) return "eta" in groups || "mu" in groups || "w0" in groups;
-  return method === "reversible" && "mu" in groups;
+export function isRefused({ method, params }: GoldenMethod, groups: object, steps: number): boolean {
+  switch (method) {
+    case "krmd":
+      return "w0" in groups && Number(params.K) < steps;
+    case "t1t2":
+    case "greedy":
+      return "w0" in groups;
+    case "neumann":
+    case "cg":
+    case "inexact_ad_gd":
+    case "inexact_ad_hb":
+      return "eta" in groups || "mu" in groups || "w0" in groups;
+    case "reversible":
+      return "mu" in groups;
+    default:
+      return false;
+  }
 }
 
 function stepOf({ step }: GoldenMethod["params"]): number | undefined {
