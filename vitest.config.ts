@@ -45,7 +45,7 @@ export default defineConfig({
     maxWorkers: 2,
     // A file that other programs read the results from.
     reporters: report ? ["default", ["json", { outputFile: report }]] : ["default"],
-    testTimeout: 120_000,
+    testTimeout: 240_000,
     hookTimeout: 120_000,
     projects: runtime() === "deno" ? [deno] : [node, await browser()],
   },

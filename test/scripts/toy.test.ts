@@ -35,8 +35,8 @@ const LONG = 400_000;
 const report: string[] = [];
 const gpu = withGpu((adapter) => [`golden trajectories on ${adapter}`, ...report].join("\n"));
 
-/** Dispatches cost the time, so long inner loops are followed for fewer outer steps; T = 20 to the end. */
-const followed = (innerSteps: number) => (innerSteps <= 20 ? 100 : Math.ceil(1200 / innerSteps));
+/** Dispatches cost the time, so long inner loops are followed for fewer outer steps. */
+const followed = (innerSteps: number) => (innerSteps <= 20 ? 50 : Math.ceil(600 / innerSteps));
 
 /** On two parameters conjugate gradients are the dense solve of the golden files. */
 const estimatorFor = (run: Trajectory["runs"][number]): Estimator =>
