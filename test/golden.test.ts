@@ -42,7 +42,10 @@ test.skipIf(folder === undefined)(
         }
         if (method.negative_curvature?.some(Boolean)) continue;
         const result = await hypergradient(problem, { gpu, estimator });
-        const error = relativeError(result.hypergradient, method.h);
+        // The golden krmd never has the term of w_0, ours has it when all steps are swept.
+        const { w0, ...others } = method.h;
+        const truth = method.method === "krmd" || w0 === undefined ? others : method.h;
+        const error = relativeError(result.hypergradient, truth);
         expect(error, `${golden.file} ${name}`).toBeLessThan(1e-4);
         expect(Math.abs(result.outerLoss / golden.L_out_T - 1), `${golden.file} outer loss`).toBeLessThan(
           1e-4,
