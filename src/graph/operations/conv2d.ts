@@ -5,9 +5,11 @@ import { convWeightGradient, weightGradientGrid } from "../../../shaders/conv/we
 import { type Conv, type ConvTile, divisor } from "../../../shaders/conv/window.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
-import { formatShape, ShapeError } from "../shape.ts";
-import type { Mode, Rule, Tensor } from "../tensor.ts";
+import { formatShape, ShapeError, size } from "../shape.ts";
+import type { KernelCode, Mode, Operand, Rule, Tensor } from "../tensor.ts";
+import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
+import { isWhole, windowsAlong } from "./windows.ts";
 
 export interface Conv2dOptions {
   /** In both directions; default 1. */
@@ -35,11 +37,9 @@ export function conv2d(
       `conv2d: images ${formatShape(x.shape)}, weights ${formatShape(weight.shape)}${bias ? ` and bias ${formatShape(bias.shape)}` : ""} do not fit: give [n×c×h×w], [o×c×kh×kw]${bias ? " and [o]" : ""}`,
     );
   }
-  const whole = (value: number, least: number) => Number.isInteger(value) && value >= least;
-  if (!whole(stride, 1) || !whole(padding, 0))
+  if (!isWhole(stride, 1) || !isWhole(padding, 0))
     throw new ShapeError(`conv2d: stride ${stride} and padding ${padding} must be whole, at least 1 and 0`);
-  const out = (length: number, kernel: number) => Math.floor((length + 2 * padding - kernel) / stride) + 1;
-  const [oh, ow] = [out(h!, kh!), out(w!, kw!)];
+  const [oh, ow] = [windowsAlong(h!, kh!, { stride, padding }), windowsAlong(w!, kw!, { stride, padding })];
   if (oh < 1 || ow < 1)
     throw new ShapeError(
       `conv2d: a kernel ${formatShape([kh!, kw!])} does not fit into ${formatShape([h!, w!])} with padding ${padding}`,
@@ -66,15 +66,17 @@ function tileOf(channels: number, columns: number, { primal, tangent }: Mode, st
   return { channels: own, cols: Math.ceil(cols / stride) * stride };
 }
 
-/** A product of two factors: primal halves are read where the other factor carries a tangent. */
-const productReads = ({ primal, active: [a, b, ...bias] }: Mode) => [
-  primal || b!,
-  primal || a!,
-  ...bias.map(() => primal),
-];
-
 const flopsOf = (conv: Conv, { primal, tangent, active }: Mode) =>
   2 * products(conv) * (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
+
+const isSmall = (conv: Conv) => products(conv) < WORTH_COMPILING;
+
+/** A plain kernel, with a thread for each of its outputs. */
+const oneEach = (conv: Conv, mode: Mode, { shape }: Operand, code: string): KernelCode => ({
+  code,
+  grid: linearGrid(size(shape)),
+  flops: flopsOf(conv, mode),
+});
 
 function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const rule: Rule = {
@@ -82,16 +84,12 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     slots: 3,
     reads: productReads,
     kernel({ inputs: [x, weight, bias], out }, mode) {
-      const flops = flopsOf(conv, mode);
-      if (products(conv) < WORTH_COMPILING) {
-        const count = conv.n * conv.o * conv.oh * conv.ow;
-        return { code: plainForward(conv, x!, weight!, bias, out), grid: linearGrid(count), flops };
-      }
+      if (isSmall(conv)) return oneEach(conv, mode, out, plainForward(conv, x!, weight!, bias, out));
       const tile = tileOf(conv.o, conv.ow, mode);
       return {
         code: convForward(conv, tile, x!, weight!, bias, out),
         grid: linearGrid(forwardThreads(conv, tile)),
-        flops,
+        flops: flopsOf(conv, mode),
       };
     },
     vjp: ([x, weight, bias], _output, cotangent) => [
@@ -109,16 +107,12 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
     name: "conv2d to x",
     reads: productReads,
     kernel({ inputs: [y, weight], out }, mode) {
-      const flops = flopsOf(conv, mode);
-      if (products(conv) < WORTH_COMPILING) {
-        const count = conv.n * conv.c * conv.h * conv.w;
-        return { code: plainInputGradient(conv, y!, weight!, out), grid: linearGrid(count), flops };
-      }
+      if (isSmall(conv)) return oneEach(conv, mode, out, plainInputGradient(conv, y!, weight!, out));
       const tile = tileOf(conv.c, conv.w, mode, conv.stride);
       return {
         code: convInputGradient(conv, tile, y!, weight!, out),
         grid: linearGrid(inputGradientThreads(conv, tile)),
-        flops,
+        flops: flopsOf(conv, mode),
       };
     },
     vjp: ([y, weight], _output, cotangent) => [
@@ -135,11 +129,7 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
     name: "conv2d to weights",
     reads: productReads,
     kernel({ inputs: [x, y], out }, mode) {
-      const flops = flopsOf(conv, mode);
-      if (products(conv) < WORTH_COMPILING) {
-        const count = conv.o * conv.c * conv.kh * conv.kw;
-        return { code: plainWeightGradient(conv, x!, y!, out), grid: linearGrid(count), flops };
-      }
+      if (isSmall(conv)) return oneEach(conv, mode, out, plainWeightGradient(conv, x!, y!, out));
       const most = (1.5 * SUMS) / (Number(mode.primal) + Number(mode.tangent)) / (conv.kh * conv.kw);
       const tile = {
         channels: divisor(conv.o, Math.min(Math.floor(most), CHANNELS)),
@@ -148,7 +138,7 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
       return {
         code: convWeightGradient(conv, tile, x!, y!, out),
         grid: weightGradientGrid(conv, tile),
-        flops,
+        flops: flopsOf(conv, mode),
       };
     },
     vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],

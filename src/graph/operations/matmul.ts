@@ -9,6 +9,7 @@ import type { View } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
+import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 
 export interface MatmulOptions {
@@ -55,7 +56,7 @@ function rule(product: Product): Rule {
   return {
     name: "matmul",
     slots: 3,
-    reads: ({ primal, active: [a, b, ...bias] }) => [primal || b!, primal || a!, ...bias.map(() => primal)],
+    reads: productReads,
     kernel(call, mode) {
       const config = configure(product, call, mode);
       const products =

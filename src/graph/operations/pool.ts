@@ -4,6 +4,7 @@ import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Rule, Tensor } from "../tensor.ts";
 import { scale } from "./linear_combination.ts";
+import { isWhole, windowsAlong } from "./windows.ts";
 
 export interface PoolOptions {
   /** Side of a window. */
@@ -38,13 +39,11 @@ function poolOf(
   const [n, c, h, w] = x.shape;
   if (x.shape.length !== 4)
     throw new ShapeError(`${name} takes images [n×c×h×w], not ${formatShape(x.shape)}`);
-  const whole = (value: number, least: number) => Number.isInteger(value) && value >= least;
-  if (!whole(size, 1) || !whole(stride, 1) || !whole(padding, 0) || padding >= size)
+  if (!isWhole(size, 1) || !isWhole(stride, 1) || !isWhole(padding, 0) || padding >= size)
     throw new ShapeError(
       `${name}: size ${size}, stride ${stride} and padding ${padding} must be whole, at least 1, 1 and 0, and the padding less than the size`,
     );
-  const out = (length: number) => Math.floor((length + 2 * padding - size) / stride) + 1;
-  const [oh, ow] = [out(h!), out(w!)];
+  const [oh, ow] = [windowsAlong(h!, size, { stride, padding }), windowsAlong(w!, size, { stride, padding })];
   if (oh < 1 || ow < 1)
     throw new ShapeError(`${name}: a window of ${size} does not fit into ${formatShape([h!, w!])}`);
   return {
