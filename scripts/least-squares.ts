@@ -11,7 +11,6 @@ import {
   cg,
   type Estimator,
   type Figure,
-  figure,
   Gpu,
   greedy,
   hypergradient,
@@ -27,8 +26,8 @@ import {
   rmd,
   table,
   type Values,
-  writeFile,
 } from "../src/index.ts";
+import { deliver } from "./common/deliver.ts";
 import { figureFlag, jsonFlag, seedFlag } from "./common/flags.ts";
 import { leastSquares } from "./common/least_squares.ts";
 
@@ -169,15 +168,7 @@ async function experiment(): Promise<void> {
     }
   }
   bar.stop();
-  if (options.figure !== undefined) await writeFile(options.figure, await figure(drawn(points)));
-  if (options.json) {
-    const { json: _, ...settings } = options;
-    print(JSON.stringify({ ...settings, adapter: gpu.choice.description, points }));
-  } else {
-    printTables(points);
-    print(`adapter: ${gpu.choice.description}`);
-    if (options.figure !== undefined) print(`figure: ${options.figure}`);
-  }
+  await deliver(gpu, options, points, { drawn, printTables });
   gpu.close();
 }
 

@@ -9,7 +9,6 @@ import { float } from "@optique/core/valueparser";
 import { listOf, positiveInteger } from "../src/host/arguments.ts";
 import {
   type Figure,
-  figure,
   Gpu,
   hypergradient,
   krmd,
@@ -20,8 +19,8 @@ import {
   progress,
   rmd,
   table,
-  writeFile,
 } from "../src/index.ts";
+import { deliver } from "./common/deliver.ts";
 import { figureFlag, jsonFlag, seedFlag } from "./common/flags.ts";
 import { leastSquares } from "./common/least_squares.ts";
 
@@ -85,15 +84,7 @@ async function experiment(): Promise<void> {
     }
   }
   bar.stop();
-  if (options.figure !== undefined) await writeFile(options.figure, await figure(drawn(points)));
-  if (options.json) {
-    const { json: _, ...settings } = options;
-    print(JSON.stringify({ ...settings, adapter: gpu.choice.description, points }));
-  } else {
-    printTable(points);
-    print(`adapter: ${gpu.choice.description}`);
-    if (options.figure !== undefined) print(`figure: ${options.figure}`);
-  }
+  await deliver(gpu, options, points, { drawn, printTables: printTable });
   gpu.close();
 }
 
