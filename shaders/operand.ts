@@ -2,6 +2,8 @@
 export interface View {
   readonly offset: number;
   readonly lane: number;
+  /** Lanes after which the first one's elements come again. */
+  readonly period?: number;
 }
 
 /** A tensor as a kernel sees it. An absent part is not bound; a literal is a constant that stands in the code. */
@@ -14,21 +16,35 @@ export interface Operand {
 /** Invocations a workgroup in kernels that treat elements one by one. */
 export const THREADS = 64;
 
-const ROW = 32768;
-
-/** Workgroups in x and y that give every element of `count` an invocation. */
-export function linearGrid(count: number, threads = THREADS): [number, number] {
-  const groups = Math.ceil(count / threads);
-  return groups <= ROW ? [groups, 1] : [ROW, Math.ceil(groups / ROW)];
+/** Elements, in each of some lanes, that the threads of however many workgroups stride over. */
+export interface Strided {
+  readonly elements: number;
+  readonly lanes: number;
 }
 
-/** WGSL head of a kernel over `count` elements: `i` is the element, `lane` the lane. */
-export function linearMain(count: number, threads = THREADS): string {
-  return `@compute @workgroup_size(${threads})
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let i = id.x + id.y * ${ROW * threads}u;
-  let lane = id.z;
-  if (i >= ${count}u) { return; }`;
+export function linearGrid(elements: number, lanes = 1): Strided {
+  return { elements, lanes };
+}
+
+/**
+ * WGSL head of a kernel over `count` elements: `i` is the element, `lane` the lane. Workgroups may be few: a thread takes
+ * one element after another, as many apart as there are threads.
+ */
+export function linearMain(count: number): string {
+  return `@compute @workgroup_size(${THREADS})
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < ${count}u; i += groups.x * ${THREADS}u) { element(i, id.z); }
+}
+fn element(i: u32, lane: u32) {`;
+}
+
+/** The least that WebGPU promises for `maxComputeWorkgroupsPerDimension`. */
+const MOST_GROUPS = 65535;
+
+/** So many workgroups in x and, where they are too many for one dimension, y. */
+export function lineOfGroups(count: number): [number, number] {
+  const y = Math.ceil(count / MOST_GROUPS);
+  return [Math.ceil(count / y), y];
 }
 
 /** Declares a read-only buffer, or nothing when its view is absent. */
@@ -53,12 +69,17 @@ export function dualOutput(slot: number, name: string, operand: Operand, type = 
 ${output(2 * slot + 1, `d_${name}`, operand.tangent, type)}`;
 }
 
+/** WGSL for the lane whose elements the current one sees. */
+export function laneOf({ period }: View): string {
+  return period === undefined ? "lane" : `(lane % ${period}u)`;
+}
+
 /** WGSL for the position of element `index` of the current lane (nothing for a view that is not bound). */
 export function at(view: View | undefined, index: string): string {
   if (view === undefined) return "";
   const terms = [
     view.offset > 0 ? `${view.offset}u` : "",
-    view.lane > 0 ? `lane * ${view.lane}u` : "",
+    view.lane > 0 ? `${laneOf(view)} * ${view.lane}u` : "",
     index,
   ];
   return terms.filter((term) => term !== "" && term !== "0u").join(" + ") || "0u";

@@ -32,10 +32,18 @@ function overWindows({ planes, h, w, stride, padding, oh, ow }: Pool): string {
 }
 
 /** WGSL that runs `body` for each element of the window inside x, as `j` within its plane, row by row. */
-function eachElement({ h, w, size }: Pool, body: string): string {
+function eachElement({ h, w, size, padding }: Pool, body: string): string {
+  // Without padding windows lie inside, and loops of fixed length are unrolled.
+  const [rows, columns] =
+    padding === 0
+      ? [`row = top; row < top + ${size}`, `column = left; column < left + ${size}`]
+      : [
+          `row = max(top, 0); row < min(top + ${size}, ${h})`,
+          `column = max(left, 0); column < min(left + ${size}, ${w})`,
+        ];
   return `
-  for (var row = max(top, 0); row < min(top + ${size}, ${h}); row++) {
-    for (var column = max(left, 0); column < min(left + ${size}, ${w}); column++) {
+  for (var ${rows}; row++) {
+    for (var ${columns}; column++) {
       let j = u32(row * ${w} + column);
       ${body}
     }
@@ -85,16 +93,60 @@ ${overWindows(pool)}
 }`;
 }
 
+/** Do windows tile the plane, so that an element is in one at most? */
+const tiles = ({ size, stride, padding }: Pool) => stride === size && padding === 0;
+
+/** Elements or, where windows tile the plane, windows that `poolScatter` goes over. */
+export function scatterCount(pool: Pool): number {
+  const { planes, h, w, size } = pool;
+  return planes * (tiles(pool) ? Math.ceil(h / size) * Math.ceil(w / size) : h * w);
+}
+
 /** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */
 export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
-  const { planes, h, w, size, stride, padding, oh, ow } = pool;
   const slot = index ? 2 : 1;
   return wgsl`
 ${dualInput(0, "ys", y)}
 ${index ? input(2, "indices", index.primal, "i32") : ""}
 ${dualOutput(slot, "xs", x)}
-${linearMain(planes * h * w)}
-  let own = i % ${h * w}u;
+${linearMain(scatterCount(pool))}
+  ${tiles(pool) ? scatterWindow(pool, y, index, x) : gatherWindows(pool, y, index, x)}
+}`;
+}
+
+/** A window's elements; windows over the edge, which pool nothing, stand for the elements that are in none. */
+function scatterWindow(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
+  const { h, w, size, oh, ow } = pool;
+  const [down, across] = [Math.ceil(h / size), Math.ceil(w / size)];
+  const ragged = down > oh || across > ow;
+  const store = (buffer: string, half: "primal" | "tangent") =>
+    `${buffer}[${at(x[half], "plane + own")}] = ${index ? `select(0.0, ${half}, own == best)` : half};`;
+  return wgsl`let line = i / ${across}u % ${down}u;
+  let column = i % ${across}u;
+  let plane = i / ${down * across}u * ${h * w}u;
+  let j = (i / ${down * across}u * ${oh}u + line) * ${ow}u + column;
+  ${x.primal ? "var primal = 0.0;" : ""}
+  ${x.tangent ? "var tangent = 0.0;" : ""}
+  ${index ? "var best = 0u;" : ""}
+  ${ragged ? `if (line < ${oh}u && column < ${ow}u) {` : "{"}
+    ${x.primal ? `primal = ${primal("ys", y, "j")};` : ""}
+    ${x.tangent ? `tangent = ${tangent("ys", y, "j")};` : ""}
+    ${index ? `best = u32(indices[${at(index.primal, "j")}]);` : ""}
+  }
+  for (var r = 0u; r < ${size}u; r++) {
+    for (var c = 0u; c < ${size}u; c++) {
+      let own = (line * ${size}u + r) * ${w}u + column * ${size}u + c;
+      ${ragged ? `if (line * ${size}u + r >= ${h}u || column * ${size}u + c >= ${w}u) { continue; }` : ""}
+      ${x.primal ? store("xs", "primal") : ""}
+      ${x.tangent ? store("d_xs", "tangent") : ""}
+    }
+  }`;
+}
+
+/** An element of x from the windows that hold it. */
+function gatherWindows(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
+  const { h, w, size, stride, padding, oh, ow } = pool;
+  return wgsl`let own = i % ${h * w}u;
   let row = i32(own / ${w}u) + ${padding};
   let column = i32(own % ${w}u) + ${padding};
   let plane = i / ${h * w}u * ${oh * ow}u;
@@ -112,6 +164,5 @@ ${linearMain(planes * h * w)}
     }
   }
   ${x.primal ? `xs[${at(x.primal, "i")}] = primal;` : ""}
-  ${x.tangent ? `d_xs[${at(x.tangent, "i")}] = tangent;` : ""}
-}`;
+  ${x.tangent ? `d_xs[${at(x.tangent, "i")}] = tangent;` : ""}`;
 }

@@ -1,16 +1,21 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "../operand.ts";
-import { addProduct, type Conv, type ConvTile, halvesOf, load, range } from "./window.ts";
+import { dualInput, dualOutput, type Operand } from "../operand.ts";
+import { SharedReads } from "./shared_reads.ts";
+import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
+import { addProduct, type Conv, halvesOf, loadInside, range, startSums, store } from "./window.ts";
 
-export function forwardThreads({ n, o, oh, ow }: Conv, { cols, channels }: ConvTile): number {
-  return (o / channels) * n * oh * Math.ceil(ow / cols);
+const blocksOf = ({ o }: Conv, { channels }: ConvTile) => o / channels;
+const positionsOf = ({ n, oh, ow }: Conv, { cols }: ConvTile) => n * oh * Math.ceil(ow / cols);
+
+export function forwardGrid(conv: Conv, tile: ConvTile): [number, number] {
+  return blockGrid(blocksOf(conv, tile), positionsOf(conv, tile), tile);
 }
 
 /**
  * y[n,o,i,j] = bias[o] + Σ_{c,u,v} x[n, c, i·stride + u - padding, j·stride + v - padding] weight[o,c,u,v]; a thread makes
  * `cols` neighbours of `channels` channels, so that every x it reads serves all of them.
  */
-export function convForward(
+export function tiledForward(
   conv: Conv,
   tile: ConvTile,
   x: Operand,
@@ -19,75 +24,88 @@ export function convForward(
   y: Operand,
 ): string {
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
-  const { cols, channels } = tile;
+  const { cols, channels, subgroup } = tile;
   const blocks = Math.ceil(ow / cols);
   const halves = halvesOf(x, weight, y);
-  const reach = (cols - 1) * stride + kw;
-  const bounded = padding > 0 || ow % cols > 0;
-  const each = (text: (a: number, q: number) => string) =>
-    range(channels)
-      .flatMap((a) => range(cols).map((q) => text(a, q)))
-      .join(" ");
-  const pixel = (t: number) => (part: string) => {
-    const view = part === "" ? x.primal : x.tangent;
-    if (!bounded) return `${part}xs[${at(view, `row + u32(left + ${t})`)}]`;
-    const inside = `left + ${t} >= 0 && left + ${t} < ${w}`;
-    return `select(0.0, ${part}xs[${at(view, `row + u32(clamp(left + ${t}, 0, ${w - 1}))`)}], ${inside})`;
+  const weights = new SharedReads(
+    {
+      name: "ws",
+      side: 1,
+      operand: weight,
+      count: channels * kw,
+      place: (e) => `${e} / ${kw}u * ${c * kh * kw}u + ${e} % ${kw}u`,
+    },
+    halves,
+    subgroup,
+  );
+  const lastLeft = (blocks - 1) * cols * stride - padding;
+  const pixels = range((cols - 1) * stride + kw).map((t) =>
+    loadInside(halves, 0, `x${t}`, {
+      buffer: "xs",
+      operand: x,
+      index: `u32(row + ${t})`,
+      conditions: [
+        ...(padding > 0 ? ["inside"] : []),
+        ...(t < padding ? [`left >= ${-t}`] : []),
+        ...(lastLeft + t >= w ? [`left < ${w - t}`] : []),
+      ],
+    }),
+  );
+  const biased = (name: string, part: "" | "d_") => {
+    const view = part === "" ? bias?.primal : bias?.tangent;
+    return view ? `${part}bias${name.split("_")[0]}` : "0.0";
   };
-  const factor = (a: number, v: number) => (part: string) =>
-    `${part}ws[${at(part === "" ? weight.primal : weight.tangent, `tap + ${a * c * kh * kw + v}u`)}]`;
-  return wgsl`
+  const biases =
+    bias &&
+    new SharedReads(
+      { name: "biases", side: 1, operand: bias, count: channels, place: (e) => e },
+      { ...halves, primal: [false, bias.primal !== undefined], tangent: [false, bias.tangent !== undefined] },
+      subgroup,
+    );
+  const sums = range(channels).flatMap((a) => range(cols).map((q) => `${a}_${q}`));
+  return wgsl`${subgroup === undefined ? "" : "enable subgroups;"}
 ${dualInput(0, "xs", x)}
 ${dualInput(1, "ws", weight)}
 ${bias ? dualInput(2, "biases", bias) : ""}
 ${dualOutput(3, "ys", y)}
-${linearMain(forwardThreads(conv, tile))}
-  let first = i % ${blocks}u * ${cols}u;
-  let line = i / ${blocks}u % ${oh}u;
-  let image = i / ${blocks * oh}u % ${conv.n}u;
-  let channel = i / ${blocks * oh * conv.n}u * ${channels}u;
+${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
+  let channel = block * ${channels}u;
+  let first = position % ${blocks}u * ${cols}u;
+  let line = position / ${blocks}u % ${oh}u;
+  let image = position / ${blocks * oh}u;
+  let top = i32(line) * ${stride} - ${padding};
   let left = i32(first) * ${stride} - ${padding};
-${range(channels)
-  .map((a) => {
-    const start = (part: "s" | "t") => {
-      const value =
-        bias === undefined ? "0.0" : (part === "s" ? primal : tangent)("biases", bias, `channel + ${a}u`);
-      return range(cols)
-        .map((q) => `var ${part}${a}_${q} = ${value};`)
-        .join(" ");
-    };
-    return `  ${halves.value ? start("s") : ""} ${halves.derivative ? start("t") : ""}`;
-  })
-  .join("\n")}
+  ${weights.start()}
+  ${biases ? [biases.start(), biases.reads("channel"), ...range(channels).map((a) => biases.element(a, `bias${a}`))].join("\n  ") : ""}
+  ${startSums(halves, sums, biased)}
   for (var source = 0u; source < ${c}u; source++) {
     for (var u = 0u; u < ${kh}u; u++) {
-      let y = i32(line * ${stride}u + u) - ${padding};
-      if (y < 0 || y >= ${h}) { continue; }
-      let row = ((image * ${c}u + source) * ${h}u + u32(y)) * ${w}u;
-      let tap = ((channel * ${c}u + source) * ${kh}u + u) * ${kw}u;
-      ${range(reach)
-        .map((t) => load(halves, 0, `x${t}`, pixel(t)))
-        .join("\n      ")}
+      let line_in = top + i32(u);
+      let inside = line_in >= 0 && line_in < ${h};
+      let row = i32((image * ${c}u + source) * ${h * w}u) + line_in * ${w} + left;
+      ${weights.reads(`(channel * ${c}u + source) * ${kh * kw}u + u * ${kw}u`)}
+      ${pixels.join("\n      ")}
 ${range(kw)
   .map((v) =>
     range(channels)
       .map((a) => {
         const products = range(cols).map((q) => addProduct(halves, `${a}_${q}`, `x${q * stride + v}`, "k"));
-        return `      { ${load(halves, 1, "k", factor(a, v))} ${products.join(" ")} }`;
+        return `      { ${weights.element(a * kw + v, "k")} ${products.join(" ")} }`;
       })
       .join("\n"),
   )
   .join("\n")}
     }
   }
+  if (!there) { return; }
   let out = ((image * ${o}u + channel) * ${oh}u + line) * ${ow}u + first;
-  ${each((a, q) => {
-    const index = `out + ${a * oh * ow + q}u`;
-    const stores = [
-      halves.value ? `ys[${at(y.primal, index)}] = s${a}_${q};` : "",
-      halves.derivative ? `d_ys[${at(y.tangent, index)}] = t${a}_${q};` : "",
-    ].join(" ");
-    return ow % cols > 0 && q > 0 ? `if (first + ${q}u < ${ow}u) { ${stores} }` : stores;
-  })}
+  ${range(channels)
+    .flatMap((a) =>
+      range(cols).map((q) => {
+        const stored = store("ys", y, `out + ${a * oh * ow + q}u`, `${a}_${q}`);
+        return ow % cols > 0 && q > 0 ? `if (first + ${q}u < ${ow}u) { ${stored} }` : stored;
+      }),
+    )
+    .join(" ")}
 }`;
 }

@@ -1,4 +1,4 @@
-import type { Operand } from "../operand.ts";
+import { at, type Operand } from "../operand.ts";
 
 /** A two-dimensional convolution: x [n×c×h×w], weight [o×c×kh×kw], y [n×o×oh×ow]; zeros around x. */
 export interface Conv {
@@ -13,14 +13,6 @@ export interface Conv {
   readonly padding: number;
   readonly oh: number;
   readonly ow: number;
-}
-
-/** Sums that a thread keeps: it is they that reads are shared among. */
-export interface ConvTile {
-  /** Neighbouring columns of the output. */
-  readonly cols: number;
-  /** Neighbouring channels of it. */
-  readonly channels: number;
 }
 
 /** What a kernel multiplies: a product of two factors, its tangent, or both. */
@@ -66,6 +58,46 @@ export function load(
   return [
     primal[side] ? `let ${name} = ${value("")};` : "",
     tangent[side] ? `let d_${name} = ${value("d_")};` : "",
+  ].join(" ");
+}
+
+/**
+ * WGSL that loads the element of a factor at `index`, or zero where the conditions do not hold. There the index may lie
+ * outside the buffer, where WGSL reads whatever it likes.
+ */
+export function loadInside(
+  halves: Halves,
+  side: 0 | 1,
+  name: string,
+  {
+    buffer,
+    operand,
+    index,
+    conditions,
+  }: { buffer: string; operand: Operand; index: string; conditions: readonly string[] },
+): string {
+  return load(halves, side, name, (part) => {
+    const value = `${part}${buffer}[${at(part === "" ? operand.primal : operand.tangent, index)}]`;
+    return conditions.length === 0 ? value : `select(0.0, ${value}, ${conditions.join(" && ")})`;
+  });
+}
+
+/** WGSL that declares sums with these names, each starting at zero or at what `first` says. */
+export function startSums(
+  { value, derivative }: Halves,
+  names: readonly string[],
+  first: (name: string, part: "" | "d_") => string = () => "0.0",
+): string {
+  const of = (sum: "s" | "t", part: "" | "d_") =>
+    names.map((name) => `var ${sum}${name} = ${first(name, part)};`).join(" ");
+  return [value ? of("s", "") : "", derivative ? of("t", "d_") : ""].join("\n  ");
+}
+
+/** WGSL that stores a sum and its tangent. */
+export function store(buffer: string, { primal, tangent }: Operand, index: string, name: string): string {
+  return [
+    primal ? `${buffer}[${at(primal, index)}] = s${name};` : "",
+    tangent ? `d_${buffer}[${at(tangent, index)}] = t${name};` : "",
   ].join(" ");
 }
 

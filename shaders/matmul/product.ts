@@ -1,5 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import type { View } from "../operand.ts";
+import { laneOf, type View } from "../operand.ts";
 
 /** The shape of one product and what is asked of it: enough to choose a tile. */
 export interface MatmulShape {
@@ -146,7 +146,8 @@ export function stores(c: MatmulShape, rows: number, cols: number, width: number
 export const fit = (lengths: number[]) => [4, 2].find((width) => lengths.every((x) => x % width === 0)) ?? 1;
 export const vector = (width: number) => (width === 1 ? "f32" : `vec${width}f`);
 export const over = (width: number) => (width === 1 ? "" : ` / ${width}`);
-export const at = ({ offset, lane }: View) => (lane === 0 ? `${offset}u` : `${offset} + lane * ${lane}`);
+export const at = (view: View) =>
+  view.lane === 0 ? `${view.offset}u` : `${view.offset} + ${laneOf(view)} * ${view.lane}`;
 
 /** The index `row + i` or `col + i`; where a block may hang over the edge, no more than `last`. */
 export const inside = (axis: string, i: number, ragged: boolean, last: number) =>
@@ -155,12 +156,3 @@ export const inside = (axis: string, i: number, ragged: boolean, last: number) =
 export const join = (count: number, text: (i: number) => string, separator = " ") =>
   Array.from({ length: count }, (_, i) => text(i)).join(separator);
 export const lines = (count: number, text: (i: number) => string) => join(count, text, "\n");
-
-/** The least that WebGPU promises for `maxComputeWorkgroupsPerDimension`. */
-const maxGroups = 65535;
-
-/** So many workgroups in x and, where they are too many for one dimension, y. */
-export function lineOfGroups(count: number): [number, number] {
-  const y = Math.ceil(count / maxGroups);
-  return [Math.ceil(count / y), y];
-}

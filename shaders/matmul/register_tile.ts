@@ -1,9 +1,9 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { lineOfGroups } from "../operand.ts";
 import {
   accumulate,
   bindings,
   factors,
-  lineOfGroups,
   lines,
   type MatmulShape,
   outputWidth,

@@ -1,11 +1,11 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { lineOfGroups } from "../operand.ts";
 import {
   accumulate,
   at,
   bindings,
   type Factor,
   factors,
-  lineOfGroups,
   lines,
   type MatmulShape,
   outputWidth,

@@ -1,11 +1,35 @@
+import { type Strided, THREADS } from "../../shaders/operand.ts";
 import type { Resource } from "./block.ts";
 
-export type Access = "read" | "write" | "uniform";
+/**
+ * How a kernel uses what it binds. "write" may read what stood there too; with "overwrite", nothing that stood there
+ * before is read by this or a later kernel of the run.
+ */
+export type Access = "read" | "write" | "overwrite" | "uniform";
 
 export interface Binding {
   readonly binding: number;
   readonly resource: Resource;
   readonly access: Access;
+}
+
+/** Workgroups in x, y and z; or elements that any number of them stride over. */
+export type Grid = readonly [number, number, number] | Strided;
+
+/** Lanes of a grid: they are z. */
+export const lanesOf = (grid: Grid) => ("elements" in grid ? grid.lanes : grid[2]);
+
+/** Workgroups for elements to stride over: enough to fill the largest GPUs, and few where each costs much. */
+const GROUPS = { hardware: 16384, software: 64 };
+
+/** The workgroups of a grid. */
+export function workgroups(
+  grid: Grid,
+  { software }: { readonly software: boolean },
+): readonly [number, number, number] {
+  if (!("elements" in grid)) return grid;
+  const most = software ? GROUPS.software : GROUPS.hardware;
+  return [Math.min(Math.ceil(grid.elements / THREADS), most), 1, grid.lanes];
 }
 
 /** One kernel launch, as recorded: WGSL with entry point `main`, what it binds, its grid, and what it costs. */
@@ -15,7 +39,7 @@ export interface Dispatch {
   readonly shape?: string;
   readonly code: string;
   readonly bindings: readonly Binding[];
-  readonly grid: readonly [number, number, number];
+  readonly grid: Grid;
   readonly flops: number;
   readonly bytes: number;
 }

@@ -1,4 +1,4 @@
-import type { View } from "../../shaders/operand.ts";
+import type { Strided, View } from "../../shaders/operand.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import type { AdapterTraits } from "../host/gpu.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
@@ -29,10 +29,10 @@ export interface KernelCall {
   readonly adapter: AdapterTraits;
 }
 
-/** WGSL with entry point `main`, workgroups in x and y (z is the lane), and floating-point operations a lane. */
+/** WGSL with entry point `main`, workgroups in x and y (z is the lane) or elements, and floating-point operations a lane. */
 export interface KernelCode {
   readonly code: string;
-  readonly grid: readonly [number, number];
+  readonly grid: readonly [number, number] | Strided;
   readonly flops: number;
 }
 
@@ -53,6 +53,11 @@ export interface Rule {
   /** Of each input: is its primal read in this mode? */
   reads(mode: Mode): readonly boolean[];
   kernel(call: KernelCall, mode: Mode): KernelCode;
+  /**
+   * In how many parts the kernel writes its output, one behind another, to be added up by another kernel: a long sum
+   * for few outputs keeps more threads busy so. Default 1.
+   */
+  parts?(mode: Mode, adapter: AdapterTraits): number;
   /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */
   vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
 }

@@ -1,6 +1,7 @@
 import type { Shape } from "../../src/graph/shape.ts";
 import { type Values, values } from "../../src/graph/values.ts";
-import { convCases } from "./conv_cases.ts";
+import { batchNormCases } from "./batch_norm_cases.ts";
+import { convCases, variedConvolutions } from "./conv_cases.ts";
 import type { Operations } from "./operations.ts";
 
 /** Names for tensors: x, y, z and c of w and α, r of random weights, labels and index of integers. */
@@ -742,7 +743,7 @@ const assemblyCases: Case[] = [
 ];
 
 /** Cases of operations that have other kernels on GPUs, which a machine without one tests too. */
-export const variedCases: readonly Case[] = [...reductionCases, ...matmulCases];
+export const variedCases: readonly Case[] = [...reductionCases, ...matmulCases, ...variedConvolutions];
 
 /** One table for correctness; what each operation must achieve stands beside it. */
 export const cases: readonly Case[] = [
@@ -754,5 +755,6 @@ export const cases: readonly Case[] = [
   ...matmulCases,
   ...denseCases,
   ...convCases,
+  ...batchNormCases,
   ...assemblyCases,
 ];

@@ -1,3 +1,4 @@
+import { batchNorm } from "../../src/graph/operations/batch_norm.ts";
 import { conv2d } from "../../src/graph/operations/conv2d.ts";
 import { reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
@@ -52,6 +53,7 @@ export const graphOperations: Operations<Tensor> = {
   conv2d,
   maxPool,
   avgPool,
+  batchNorm,
   crossEntropy,
   squaredNorm,
 };

@@ -1,5 +1,5 @@
 import type { PoolOptions } from "../../src/graph/operations/pool.ts";
-import type { ConvOptions, Operations, ProductOptions } from "./operations.ts";
+import type { ConvOptions, NormOptions, Operations, ProductOptions } from "./operations.ts";
 
 type Shape = readonly number[];
 /** Coefficients of 1, ε₁, ε₂ and ε₁ε₂; an absent one is zero. */
@@ -328,6 +328,25 @@ function avgPool(x: HyperDual, { size, stride = size, padding = 0 }: PoolOptions
   });
 }
 
+function batchNorm(
+  x: HyperDual,
+  { scale: factor, shift, epsilon = 1e-5 }: NormOptions<HyperDual> = {},
+): HyperDual {
+  const others = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  const kept = x.shape.map((n, axis) => (axis === 1 ? n : 1));
+  const count = product(x.shape) / x.shape[1]!;
+  const average = (part: HyperDual) => reshape(scale(1 / count, sum(part, others)), kept);
+  const centred = add(x, scale(-1, average(x)));
+  const precision = unary(
+    add(average(square(centred)), epsilon),
+    (v) => v ** -0.5,
+    (v) => -0.5 * v ** -1.5,
+    (v) => 0.75 * v ** -2.5,
+  );
+  const normal = mul(mul(centred, precision), factor ? reshape(factor, kept) : 1);
+  return shift ? add(normal, reshape(shift, kept)) : normal;
+}
+
 function crossEntropy(logits: HyperDual, labels: HyperDual): HyperDual {
   const [n, classes] = logits.shape as [number, number];
   const [v] = logits.parts;
@@ -403,6 +422,7 @@ export const hyperDualOperations: Operations<HyperDual> = {
   conv2d,
   maxPool,
   avgPool,
+  batchNorm,
   crossEntropy,
   squaredNorm,
 };

@@ -1,3 +1,4 @@
+import type { BatchNormOptions } from "../../src/graph/operations/batch_norm.ts";
 import type { Conv2dOptions } from "../../src/graph/operations/conv2d.ts";
 import type { MatmulOptions } from "../../src/graph/operations/matmul.ts";
 
@@ -9,6 +10,11 @@ export interface ProductOptions<T> extends Omit<MatmulOptions, "bias"> {
 
 export interface ConvOptions<T> extends Omit<Conv2dOptions, "bias"> {
   bias?: T;
+}
+
+export interface NormOptions<T> extends Omit<BatchNormOptions, "scale" | "shift"> {
+  scale?: T;
+  shift?: T;
 }
 
 /**
@@ -43,6 +49,7 @@ export interface Operations<T> {
   conv2d(x: T, weight: T, options?: ConvOptions<T>): T;
   maxPool(x: T, options: PoolOptions): T;
   avgPool(x: T, options: PoolOptions): T;
+  batchNorm(x: T, options?: NormOptions<T>): T;
   crossEntropy(logits: T, labels: T): T;
   squaredNorm(x: T | Readonly<Record<string, T>>): T;
 }

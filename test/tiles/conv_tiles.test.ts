@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
-import { convForward, forwardThreads } from "../../shaders/conv/forward.ts";
-import { convInputGradient, inputGradientThreads } from "../../shaders/conv/input_gradient.ts";
+import { forwardGrid, tiledForward } from "../../shaders/conv/forward.ts";
+import { inputGradientGrid, tiledInputGradient } from "../../shaders/conv/input_gradient.ts";
 import { plainForward, plainInputGradient, plainWeightGradient } from "../../shaders/conv/plain.ts";
-import { convWeightGradient, weightGradientGrid } from "../../shaders/conv/weight_gradient.ts";
-import { type Conv, type ConvTile, divisor } from "../../shaders/conv/window.ts";
+import type { ConvTile } from "../../shaders/conv/tile.ts";
+import { tiledWeightGradient, weightGradientGrid } from "../../shaders/conv/weight_gradient.ts";
+import { type Conv, divisor } from "../../shaders/conv/window.ts";
 import { linearGrid, type Operand } from "../../shaders/operand.ts";
 import { align, Block } from "../../src/gpu/block.ts";
 import { type Binding, Sequence } from "../../src/gpu/dispatch.ts";
@@ -37,26 +38,38 @@ function convOf({ images: [n, c, h, w], kernel: [o, kh, kw], stride = 1, padding
   return { n, c, h, w, o, kh, kw, stride, padding, oh, ow };
 }
 
+/** Without subgroups, and with the adapter's where it has them. */
+function subgroups(): (number | undefined)[] {
+  const { subgroupSize } = gpu().choice;
+  return subgroupSize === undefined ? [undefined] : [undefined, subgroupSize];
+}
+
 test.each(shapes.map((shape) => [JSON.stringify(shape), convOf(shape)] as const))("%s", async (_, conv) => {
   const { n, c, h, w, o, kh, kw, oh, ow, stride } = conv;
   const sizes = { x: n * c * h * w, weight: o * c * kh * kw, y: n * o * oh * ow };
-  const tile = (channels: number): ConvTile => ({ channels: divisor(channels, 2), cols: 2 * stride });
-  for (const mode of modes) {
-    await agree(mode, [sizes.x, sizes.weight, sizes.y], 3, {
-      plain: ([x, weight, y]) => plainForward(conv, x, weight, undefined, y),
-      tiled: ([x, weight, y]) => convForward(conv, tile(o), x, weight, undefined, y),
-      grid: linearGrid(forwardThreads(conv, tile(o))),
+  for (const subgroup of subgroups()) {
+    const tile = (channels: number): ConvTile => ({
+      ...{ channels: divisor(channels, 2), cols: 2 * stride, subgroup },
     });
-    await agree(mode, [sizes.y, sizes.weight, sizes.x], 2, {
-      plain: ([y, weight, x]) => plainInputGradient(conv, y, weight, x),
-      tiled: ([y, weight, x]) => convInputGradient(conv, tile(c), y, weight, x),
-      grid: linearGrid(inputGradientThreads(conv, tile(c))),
-    });
-    await agree(mode, [sizes.x, sizes.y, sizes.weight], 2, {
-      plain: ([x, y, weight]) => plainWeightGradient(conv, x, y, weight),
-      tiled: ([x, y, weight]) => convWeightGradient(conv, tile(o), x, y, weight),
-      grid: weightGradientGrid(conv, tile(o)),
-    });
+    const parts = 3;
+    for (const mode of modes) {
+      await agree(mode, [sizes.x, sizes.weight, sizes.y], 3, {
+        plain: ([x, weight, y]) => plainForward(conv, x, weight, undefined, y),
+        tiled: ([x, weight, y]) => tiledForward(conv, tile(o), x, weight, undefined, y),
+        grid: forwardGrid(conv, tile(o)),
+      });
+      await agree(mode, [sizes.y, sizes.weight, sizes.x], 2, {
+        plain: ([y, weight, x]) => plainInputGradient(conv, y, weight, x),
+        tiled: ([y, weight, x]) => tiledInputGradient(conv, tile(c), y, weight, x),
+        grid: inputGradientGrid(conv, tile(c)),
+      });
+      await agree(mode, [sizes.x, sizes.y, sizes.weight], 2, {
+        plain: ([x, y, weight]) => plainWeightGradient(conv, x, y, weight),
+        tiled: ([x, y, weight]) => tiledWeightGradient(conv, { ...tile(o), parts }, x, y, weight),
+        grid: weightGradientGrid(conv, { ...tile(o), parts }),
+        parts,
+      });
+    }
   }
 });
 
@@ -66,6 +79,8 @@ interface Kernels {
   plain(operands: Operands): string;
   tiled(operands: Operands): string;
   grid: readonly [number, number];
+  /** In which the tile leaves its output. */
+  parts?: number;
 }
 
 /** Runs both kernels on the same random factors. `slot` is the output's. */
@@ -73,7 +88,7 @@ async function agree(
   { primal, left, right }: Mode,
   [l, r, size]: readonly [number, number, number],
   slot: number,
-  { plain, tiled, grid }: Kernels,
+  { plain, tiled, grid, parts = 1 }: Kernels,
 ): Promise<void> {
   const random = new Random(7);
   const factor = (count: number) => {
@@ -83,31 +98,39 @@ async function agree(
   };
   const [a, da, b, db] = [factor(l), factor(l), factor(r), factor(r)];
   const view = { offset: 0, lane: align(size, 4) };
+  const inParts = parts === 1 ? view : { offset: 0, lane: parts * size };
   const tangent = left || right;
-  const operands: Operands = [
+  const operands = (out: typeof view): Operands => [
     { primal: primal || right ? a.view : undefined, tangent: left ? da.view : undefined },
     { primal: primal || left ? b.view : undefined, tangent: right ? db.view : undefined },
-    { primal: primal ? view : undefined, tangent: tangent ? view : undefined },
+    { primal: primal ? out : undefined, tangent: tangent ? out : undefined },
   ];
   const made = [
-    { code: plain(operands), grid: linearGrid(size) },
-    { code: tiled(operands), grid },
-  ].map(({ code, grid }) => {
-    const outs = [0, 1].map(() => new Block("out", "activations", 4 * view.lane * LANES));
+    { code: plain(operands(view)), grid: linearGrid(size), lane: view.lane },
+    { code: tiled(operands(inParts)), grid, lane: inParts.lane },
+  ].map(({ code, grid, lane }) => {
+    const outs = [0, 1].map(() => new Block("out", "activations", 4 * lane * LANES));
     const bindings: Binding[] = [
       ...[a, da, b, db].flatMap(({ block }, index): Binding[] => {
-        const operand = operands[index < 2 ? 0 : 1];
+        const operand = operands(view)[index < 2 ? 0 : 1];
         const bound = index % 2 === 0 ? operand.primal : operand.tangent;
         return bound ? [{ binding: index, access: "read", resource: { block } }] : [];
       }),
       ...outs.flatMap((block, part): Binding[] =>
         (part === 0 ? primal : tangent)
-          ? [{ binding: 2 * slot + part, access: "write", resource: { block } }]
+          ? [{ binding: 2 * slot + part, access: "overwrite", resource: { block } }]
           : [],
       ),
     ];
     const sequence = new Sequence("convolution");
-    sequence.add({ label: "conv", code, bindings, grid: [...grid, LANES], flops: 0, bytes: 0 });
+    sequence.add({
+      label: "conv",
+      code,
+      bindings,
+      grid: "elements" in grid ? linearGrid(grid.elements, LANES) : [...grid, LANES],
+      flops: 0,
+      bytes: 0,
+    });
     return { outs, sequence };
   });
   const executable = await Executable.build(
@@ -118,9 +141,10 @@ async function agree(
     executable.run(...made.map(({ sequence }) => sequence));
     for (const part of [0, 1]) {
       if (!(part === 0 ? primal : tangent)) continue;
-      const [wanted, found] = await Promise.all(
-        made.map(({ outs }) => executable.readFloats(outs[part]!, 0, view.lane * LANES)),
+      const [wanted, tiled] = await Promise.all(
+        made.map(({ outs }) => executable.readFloats(outs[part]!, 0, outs[part]!.bytes / 4)),
       );
+      const found = parts === 1 ? tiled : addParts(tiled!, { parts, size, lane: view.lane });
       const norm = Math.hypot(...wanted!);
       expect(norm).toBeGreaterThan(0);
       expect(Math.hypot(...wanted!.map((value, i) => value - found![i]!)) / norm).toBeLessThan(BUDGET);
@@ -128,4 +152,17 @@ async function agree(
   } finally {
     executable.destroy();
   }
+}
+
+/** The lanes of an output from those of its parts. */
+function addParts(
+  found: Float32Array,
+  { parts, size, lane }: { parts: number; size: number; lane: number },
+): Float32Array {
+  const whole = new Float32Array(lane * LANES);
+  for (let i = 0; i < found.length; i++) {
+    const of = Math.floor(i / (parts * size));
+    whole[of * lane + (i % size)]! += found[i]!;
+  }
+  return whole;
 }

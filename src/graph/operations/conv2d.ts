@@ -1,12 +1,16 @@
-import { convForward, forwardThreads } from "../../../shaders/conv/forward.ts";
-import { convInputGradient, inputGradientThreads } from "../../../shaders/conv/input_gradient.ts";
-import { plainForward, plainInputGradient, plainWeightGradient } from "../../../shaders/conv/plain.ts";
-import { convWeightGradient, weightGradientGrid } from "../../../shaders/conv/weight_gradient.ts";
-import { type Conv, type ConvTile, divisor } from "../../../shaders/conv/window.ts";
-import { linearGrid } from "../../../shaders/operand.ts";
+import {
+  type Conv,
+  convForward,
+  convInputGradient,
+  convWeightGradient,
+  convWeightParts,
+  products,
+  type Setting,
+} from "../../../shaders/conv.ts";
+import type { AdapterTraits } from "../../host/gpu.ts";
 import { apply } from "../apply.ts";
-import { formatShape, ShapeError, size } from "../shape.ts";
-import type { KernelCode, Mode, Operand, Rule, Tensor } from "../tensor.ts";
+import { formatShape, ShapeError } from "../shape.ts";
+import type { Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 import { isWhole, windowsAlong } from "./windows.ts";
@@ -48,50 +52,23 @@ export function conv2d(
   return forward(conv, x, weight, bias);
 }
 
-/** Multiply-adds below which a tile, seconds of a software adapter's compiler, does not pay. */
-const WORTH_COMPILING = 2 ** 22;
-
-const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow * c * kh * kw;
-
-/** Most sums, channels and neighbouring columns of a thread: more reads in a kernel are more seconds of compiling. */
-const SUMS = 32;
-const CHANNELS = 4;
-const COLS = 4;
-
-/** As many channels as divide their number, up to 4, and as many columns as then fit; whole strides of them. */
-function tileOf(channels: number, columns: number, { primal, tangent }: Mode, stride = 1): ConvTile {
-  const own = divisor(channels, CHANNELS);
-  const most = Math.max(Math.min(COLS, Math.floor(SUMS / (Number(primal) + Number(tangent)) / own)), 1);
-  const cols = Math.min(Math.ceil(columns / Math.ceil(columns / most)), most);
-  return { channels: own, cols: Math.ceil(cols / stride) * stride };
-}
+const settingOf = (
+  { primal, tangent, active: [left = false, right = false] }: Mode,
+  adapter: AdapterTraits,
+): Setting => ({ adapter, work: { primal, tangent, active: [left, right] } });
 
 const flopsOf = (conv: Conv, { primal, tangent, active }: Mode) =>
   2 * products(conv) * (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
-
-const isSmall = (conv: Conv) => products(conv) < WORTH_COMPILING;
-
-/** A plain kernel, with a thread for each of its outputs. */
-const oneEach = (conv: Conv, mode: Mode, { shape }: Operand, code: string): KernelCode => ({
-  code,
-  grid: linearGrid(size(shape)),
-  flops: flopsOf(conv, mode),
-});
 
 function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d",
     slots: 3,
     reads: productReads,
-    kernel({ inputs: [x, weight, bias], out }, mode) {
-      if (isSmall(conv)) return oneEach(conv, mode, out, plainForward(conv, x!, weight!, bias, out));
-      const tile = tileOf(conv.o, conv.ow, mode);
-      return {
-        code: convForward(conv, tile, x!, weight!, bias, out),
-        grid: linearGrid(forwardThreads(conv, tile)),
-        flops: flopsOf(conv, mode),
-      };
-    },
+    kernel: ({ inputs: [x, weight, bias], out, adapter }, mode) => ({
+      ...convForward(conv, settingOf(mode, adapter), x!, weight!, bias, out),
+      flops: flopsOf(conv, mode),
+    }),
     vjp: ([x, weight, bias], _output, cotangent) => [
       inputGradient(conv, cotangent, weight!),
       weightGradient(conv, x!, cotangent),
@@ -106,15 +83,10 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to x",
     reads: productReads,
-    kernel({ inputs: [y, weight], out }, mode) {
-      if (isSmall(conv)) return oneEach(conv, mode, out, plainInputGradient(conv, y!, weight!, out));
-      const tile = tileOf(conv.c, conv.w, mode, conv.stride);
-      return {
-        code: convInputGradient(conv, tile, y!, weight!, out),
-        grid: linearGrid(inputGradientThreads(conv, tile)),
-        flops: flopsOf(conv, mode),
-      };
-    },
+    kernel: ({ inputs: [y, weight], out, adapter }, mode) => ({
+      ...convInputGradient(conv, settingOf(mode, adapter), y!, weight!, out),
+      flops: flopsOf(conv, mode),
+    }),
     vjp: ([y, weight], _output, cotangent) => [
       forward(conv, cotangent, weight!),
       weightGradient(conv, cotangent, y!),
@@ -128,19 +100,11 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to weights",
     reads: productReads,
-    kernel({ inputs: [x, y], out }, mode) {
-      if (isSmall(conv)) return oneEach(conv, mode, out, plainWeightGradient(conv, x!, y!, out));
-      const most = (1.5 * SUMS) / (Number(mode.primal) + Number(mode.tangent)) / (conv.kh * conv.kw);
-      const tile = {
-        channels: divisor(conv.o, Math.min(Math.floor(most), CHANNELS)),
-        cols: Math.min(conv.ow, COLS),
-      };
-      return {
-        code: convWeightGradient(conv, tile, x!, y!, out),
-        grid: weightGradientGrid(conv, tile),
-        flops: flopsOf(conv, mode),
-      };
-    },
+    parts: (mode, adapter) => convWeightParts(conv, settingOf(mode, adapter)),
+    kernel: ({ inputs: [x, y], out, adapter }, mode) => ({
+      ...convWeightGradient(conv, settingOf(mode, adapter), x!, y!, out),
+      flops: flopsOf(conv, mode),
+    }),
     vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],
   };
   return apply(rule, [x, y], [conv.o, conv.c, conv.kh, conv.kw]);

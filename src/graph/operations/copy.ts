@@ -14,6 +14,11 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return view(x, 0, full);
 }
 
+/** Each example as a row: [n×…] to [n×m]. @throws ShapeError */
+export function flatten(x: Tensor): Tensor {
+  return reshape(x, [x.shape[0] ?? 1, -1]);
+}
+
 /** Elements `start` ≤ i < `stop` along `axis`. The first axis costs nothing. @throws ShapeError */
 export function slice(x: Tensor, start: number, stop: number, axis = 0): Tensor {
   const along = normalizeAxis(axis, x.shape);

@@ -1,5 +1,5 @@
 import { linearGrid } from "../../../shaders/operand.ts";
-import { type Pool, poolGather, poolIndex, poolScatter } from "../../../shaders/pool.ts";
+import { type Pool, poolGather, poolIndex, poolScatter, scatterCount } from "../../../shaders/pool.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Rule, Tensor } from "../tensor.ts";
@@ -101,7 +101,7 @@ function scatter(
     reads: ({ primal }) => [primal, true],
     kernel: ({ inputs: [y, index], out }) => ({
       code: poolScatter(pool, y!, index, out),
-      grid: linearGrid(pool.planes * pool.h * pool.w),
+      grid: linearGrid(scatterCount(pool)),
       flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
     }),
     vjp: ([, index], _output, cotangent) => [gather(pool, from, to, cotangent, index), undefined],

@@ -1,4 +1,4 @@
-import { linearGrid } from "../../../shaders/operand.ts";
+import { linearGrid, lineOfGroups } from "../../../shaders/operand.ts";
 import { type Reduction, reduceSerial, reduceTree } from "../../../shaders/reduce.ts";
 import { apply } from "../apply.ts";
 import { broadcastIndex, normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
@@ -64,7 +64,7 @@ export function reductionKernel(reduction: Reduction, { inputs: [x], out, adapte
   const serial = reduced < (adapter.kind === "hardware" ? 64 : 8192) || sums >= 1024;
   return {
     code: (serial ? reduceSerial : reduceTree)(reduction, x!, out),
-    grid: serial ? linearGrid(sums) : linearGrid(sums, 1),
+    grid: serial ? linearGrid(sums) : lineOfGroups(sums),
     flops: sums * reduced * (reduction.square ? 2 : 1),
   };
 }
