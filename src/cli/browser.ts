@@ -1,4 +1,5 @@
 import type { Browser, Page } from "playwright-core";
+import type { Signal } from "../host/interrupt.ts";
 import type { HostMessage } from "../host/launch.ts";
 import { type Progress, progress } from "../host/progress.ts";
 import { environment } from "../host/runtime.ts";
@@ -95,8 +96,8 @@ class Signals {
   readonly ended: Promise<number>;
   #end: (code: number) => void = () => {};
   #isFirst = true;
-  #onInt = () => void this.#receive(130);
-  #onTerm = () => void this.#receive(143);
+  #onInt = () => void this.#receive("SIGINT", 130);
+  #onTerm = () => void this.#receive("SIGTERM", 143);
 
   constructor() {
     this.ended = new Promise((resolve) => {
@@ -106,15 +107,16 @@ class Signals {
     process.on("SIGTERM", this.#onTerm);
   }
 
-  async #receive(code: number): Promise<void> {
+  async #receive(signal: Signal, code: number): Promise<void> {
     const isFirst = this.#isFirst;
     this.#isFirst = false;
-    if (!(isFirst && (await this.#interruptPage()))) this.#end(code);
+    if (!(isFirst && (await this.#interruptPage(signal)))) this.#end(code);
   }
 
-  async #interruptPage(): Promise<boolean> {
+  async #interruptPage(signal: Signal): Promise<boolean> {
     try {
-      return (await this.page?.evaluate(() => globalThis.hypergradLaunch?.interrupt?.() ?? false)) ?? false;
+      const interrupt = (signal: Signal) => globalThis.hypergradLaunch?.interrupt?.(signal) ?? false;
+      return (await this.page?.evaluate(interrupt, signal)) ?? false;
     } catch {
       return false;
     }

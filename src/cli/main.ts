@@ -5,6 +5,7 @@ import { benchCommand } from "./bench-command.ts";
 import { checkCommand } from "./check-command.ts";
 import type { Command } from "./command.ts";
 import { compareCommand } from "./compare-command.ts";
+import { dataCommand } from "./data-command.ts";
 import { doctorCommand } from "./doctor-command.ts";
 import { runCommand } from "./run.ts";
 import { runScript } from "./script.ts";
@@ -16,6 +17,7 @@ const commands: Record<string, Command> = {
   check: checkCommand,
   doctor: doctorCommand,
   bench: benchCommand,
+  data: dataCommand,
 };
 
 /** The command line: dispatches, reports errors in one line, ends the process. */

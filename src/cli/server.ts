@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readFile, writeFile } from "../host/files.ts";
+import { appendFile, listFolder, readFile, writeFile } from "../host/files.ts";
 
 export interface PageServer {
   url: string;
@@ -16,7 +16,7 @@ export interface PageServer {
 export interface PageServerOptions {
   /** The module that the page runs. */
   script: string;
-  /** The folders whose files the page may read and write under /files/PATH. */
+  /** The folders whose files the page may read and write under /files/PATH, and list under /files/PATH?list. */
   folders: readonly string[];
 }
 
@@ -37,11 +37,11 @@ export async function startServer(options: PageServerOptions): Promise<PageServe
     };
     const refuse = (status: number, why: string) => answer(status, "text/plain; charset=utf-8", why);
     if (request.headers[header] !== secret) return refuse(403, "not for you");
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    const { pathname, search } = new URL(request.url ?? "/", "http://localhost");
     if (pathname === "/") return answer(200, "text/html; charset=utf-8", page);
     if (pathname === "/script.js") return answer(200, "text/javascript; charset=utf-8", options.script);
     if (!pathname.startsWith("/files/")) return refuse(404, "there is no such page");
-    serveFile(request, response, pathname, folders).then(
+    serveFile(request, pathname, search === "?list", folders).then(
       ({ status, body }) => answer(status, "application/octet-stream", body),
       (error: unknown) => refuse(500, error instanceof Error ? error.message : String(error)),
     );
@@ -62,8 +62,8 @@ export async function startServer(options: PageServerOptions): Promise<PageServe
 
 async function serveFile(
   request: IncomingMessage,
-  _response: ServerResponse,
   pathname: string,
+  list: boolean,
   folders: readonly string[],
 ): Promise<{ status: number; body: string | Uint8Array }> {
   let name: string;
@@ -91,17 +91,20 @@ async function serveFile(
       const found = await stat(path).catch(() => undefined);
       if (!found) return { status: 404, body: "there is no such file" };
       if (request.method === "HEAD") return { status: 200, body: "" };
+      if (list) return { status: 200, body: JSON.stringify(await listFolder(path)) };
       if (found.isDirectory()) return { status: 400, body: "it is a folder" };
       return { status: 200, body: await readFile(path) };
     }
-    case "POST": {
+    case "POST":
+    case "PATCH": {
       const parts: Uint8Array[] = [];
       for await (const part of request) parts.push(part as Uint8Array);
-      await writeFile(path, Buffer.concat(parts));
+      const bytes = Buffer.concat(parts);
+      await (request.method === "POST" ? writeFile(path, bytes) : appendFile(path, bytes.toString()));
       return { status: 200, body: "" };
     }
     default:
-      return { status: 405, body: "GET, HEAD or POST" };
+      return { status: 405, body: "GET, HEAD, POST to write or PATCH to append" };
   }
 }
 

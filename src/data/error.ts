@@ -14,3 +14,8 @@ export class DataError extends Error {
 
 /** What to do about a file whose bytes cannot all be right. */
 export const DAMAGED = "the file is damaged, cut off or has bytes added: copy or download it again";
+
+/** The first four bytes, for people. */
+export function start(bytes: Uint8Array): string {
+  return [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}

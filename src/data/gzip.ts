@@ -4,12 +4,20 @@ import { DAMAGED, DataError } from "./error.ts";
 const CHUNK = 4096;
 const HEADER = 10;
 const TRAILER = 8;
-// A deflate stream cannot expand by more than this (zlib's technical notes give 1032:1).
-const MAX_EXPANSION = 1032;
+/** A deflate stream cannot expand by more than this (zlib's technical notes give 1032:1). */
+export const MAX_EXPANSION = 1032;
 
-/** Whether the bytes begin like a gzip file (RFC 1952). */
-export function isGzip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b;
+/**
+ * The contents of a file that may be gzip-compressed; its first bytes decide (RFC 1952), not its name.
+ * @returns `where` tells in errors that an offset is one of the decompressed bytes
+ * @throws DataError as `gunzip` does
+ */
+export async function gunzipped(
+  bytes: Uint8Array,
+  name: string,
+): Promise<{ contents: Uint8Array; where: string }> {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return { contents: bytes, where: "" };
+  return { contents: await gunzip(bytes, name), where: "(of the decompressed data) " };
 }
 
 /**

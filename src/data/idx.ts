@@ -1,5 +1,5 @@
-import { DAMAGED, DataError } from "./error.ts";
-import { gunzip, isGzip } from "./gzip.ts";
+import { DAMAGED, DataError, start } from "./error.ts";
+import { gunzipped } from "./gzip.ts";
 
 /** An array of unsigned bytes in row-major order. */
 export interface Idx {
@@ -24,11 +24,11 @@ const OTHER_TYPES: Record<number, string> = {
  * @throws DataError naming the file and the byte if it is anything but one whole IDX array of bytes
  */
 export async function decodeIdx(bytes: Uint8Array, name: string): Promise<Idx> {
-  if (!isGzip(bytes)) return parse(bytes, name);
-  return parse(await gunzip(bytes, name), name, "(of the decompressed data) ");
+  const { contents, where } = await gunzipped(bytes, name);
+  return parse(contents, name, where);
 }
 
-function parse(bytes: Uint8Array, name: string, where = ""): Idx {
+function parse(bytes: Uint8Array, name: string, where: string): Idx {
   const fail = (at: number, problem: string, remedy = DAMAGED) =>
     new DataError(name, at, where + problem, remedy);
 
@@ -36,8 +36,7 @@ function parse(bytes: Uint8Array, name: string, where = ""): Idx {
   const type = bytes[2]!;
   const rank = bytes[3]!;
   if (bytes[0] !== 0 || bytes[1] !== 0) {
-    const start = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    throw fail(0, `this is no IDX file: it starts with ${start}, not 00 00 08`, "give an IDX file");
+    throw fail(0, `this is no IDX file: it starts with ${start(bytes)}, not 00 00 08`, "give an IDX file");
   }
   if (type !== UNSIGNED_BYTE) {
     const held = OTHER_TYPES[type] ?? `elements of unknown type ${type}`;

@@ -1,12 +1,7 @@
-import type { Dataset } from "./dataset.ts";
+import { type Dataset, scaled } from "./dataset.ts";
 import { DataError } from "./error.ts";
+import { foldersOf, type Opened, openFirst, type ReadFile } from "./folder.ts";
 import { decodeIdx, type Idx } from "./idx.ts";
-
-/**
- * Gives the bytes of a file. For a file that does not exist it must reject as Node, Deno or the browser's
- * file system would: with `code` "ENOENT" or `name` "NotFound" or "NotFoundError".
- */
-export type ReadFile = (path: string) => Promise<Uint8Array>;
 
 /** Image sets published as four IDX files of the same names; each has ten classes. */
 export type ImageSetName = "mnist" | "fashion-mnist";
@@ -58,59 +53,24 @@ export async function loadImageSet(
     name,
     images: scaled(images.idx.data),
     labels: Int32Array.from(labels.idx.data),
+    channels: 1,
     rows,
     columns,
     classes: CLASSES,
   };
 }
 
-/** Bytes as fractions of 255. A plain loop: Float32Array.from with a function takes seconds for MNIST. */
-function scaled(bytes: Uint8Array): Float32Array {
-  const result = new Float32Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) result[i] = bytes[i]! / 255;
-  return result;
-}
-
-interface Opened {
-  folder: string;
-  path: string;
+interface OpenedIdx extends Omit<Opened, "bytes"> {
   idx: Idx;
 }
 
-/** `dir/name`, then `dir`, unless `dir` is plainly the folder of another set: their files look alike. */
-function foldersOf(dir: string, name: ImageSetName): string[] {
-  const trimmed = dir.replace(/[/\\]+$/, "") || dir;
-  const last = trimmed.split(/[/\\]/).at(-1);
-  const nested = trimmed.endsWith("/") ? trimmed + name : `${trimmed}/${name}`;
-  return NAMES.some((other) => other !== name && other === last) ? [nested] : [nested, trimmed];
+async function open(read: ReadFile, folders: readonly string[], file: string): Promise<OpenedIdx> {
+  const remedy = "give the folder that holds the IDX files";
+  const { folder, path, bytes } = await openFirst(read, folders, [`${file}.gz`, file], remedy);
+  return { folder, path, idx: await decodeIdx(bytes, path) };
 }
 
-async function open(read: ReadFile, folders: readonly string[], file: string): Promise<Opened> {
-  const tried: string[] = [];
-  for (const folder of folders) {
-    for (const ending of [".gz", ""]) {
-      const path = `${folder.replace(/\/$/, "")}/${file}${ending}`;
-      const bytes = await readIfThere(read, path);
-      if (bytes) return { folder, path, idx: await decodeIdx(bytes, path) };
-      tried.push(path);
-    }
-  }
-  const problem = `no such file (tried ${tried.join(", ")})`;
-  throw new DataError(tried[0]!, 0, problem, "give the folder that holds the IDX files");
-}
-
-async function readIfThere(read: ReadFile, path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await read(path);
-  } catch (cause) {
-    const { code, name, message } = (cause ?? {}) as { code?: unknown; name?: unknown; message?: unknown };
-    if (code === "ENOENT" || code === "ENOTDIR" || name === "NotFound" || name === "NotFoundError") return;
-    const problem = `the file cannot be read (${message ?? cause})`;
-    throw new DataError(path, 0, problem, "make it readable", { cause });
-  }
-}
-
-function checkAxes({ path, idx }: Opened, rank: number, meaning: string): void {
+function checkAxes({ path, idx }: OpenedIdx, rank: number, meaning: string): void {
   if (idx.shape.length === rank) return;
   const problem = `the array has ${idx.shape.length} axes, not the ${rank} of ${meaning}`;
   throw new DataError(path, 3, problem, "give the file that the name stands for");

@@ -7,8 +7,8 @@ export interface ArchiveFile {
 const block = 512;
 
 /**
- * The regular files of a tar archive. Enough for the archives that npm packages carry: plain ustar or GNU
- * headers with short names.
+ * The regular files of a tar archive. Enough for the archives that npm packages and data sets carry: ustar or GNU
+ * headers with short names; pax attributes, which would only matter for long ones, are passed over.
  *
  * @throws Error when the archive is cut short or holds an entry of another kind
  */
@@ -26,7 +26,7 @@ export function* untar(archive: Uint8Array): Generator<ArchiveFile> {
       if (name.split("/").includes("..") || name.startsWith("/"))
         throw new Error(`unsafe name in tar archive: ${name}`);
       yield { name, mode: Number.parseInt(text(at + 100, 8), 8), bytes: archive.subarray(at + block, end) };
-    } else if (kind !== "5") {
+    } else if (!"5xg".includes(kind)) {
       throw new Error(`tar archive has an entry of unknown kind "${kind}": ${name}`);
     }
     at += block + Math.ceil(size / block) * block;

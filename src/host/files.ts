@@ -17,24 +17,59 @@ export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuff
 }
 
 /**
- * Writes a file whole or not at all (to a temporary name beside it, then renamed); makes missing folders.
+ * Writes a file whole or not at all (to a temporary name beside it, then renamed, once it is on the disk); makes
+ * missing folders.
  *
  * @throws Error naming the path when it cannot be written
  */
 export async function writeFile(path: string | URL, bytes: Uint8Array | string): Promise<void> {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-  if (runtime() === "browser") return writeOverHttp(path, data);
+  if (runtime() === "browser") return sendOverHttp("POST", path, data);
   const { mkdir, rename, rm, writeFile } = await import("node:fs/promises");
   const { dirname } = await import("node:path");
   const target = await localPath(path);
   const temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
   try {
     await mkdir(dirname(target), { recursive: true });
-    await writeFile(temporary, data);
+    await writeFile(temporary, data, { flush: true });
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw explain("write", path, error);
+  }
+}
+
+/**
+ * Adds to the end of a file; makes it, and missing folders, when it is not there.
+ *
+ * @throws Error naming the path when it cannot be written
+ */
+export async function appendFile(path: string | URL, text: string): Promise<void> {
+  if (runtime() === "browser") return sendOverHttp("PATCH", path, new TextEncoder().encode(text));
+  const { appendFile, mkdir } = await import("node:fs/promises");
+  const { dirname } = await import("node:path");
+  try {
+    await mkdir(dirname(await localPath(path)), { recursive: true });
+    await appendFile(path, text);
+  } catch (error) {
+    throw explain("write", path, error);
+  }
+}
+
+/**
+ * The names in a folder, sorted.
+ *
+ * @throws Error naming the path when there is no such folder (then its `code` is "ENOENT") or it may not be read
+ */
+export async function listFolder(path: string | URL): Promise<string[]> {
+  if (runtime() === "browser") {
+    return JSON.parse(new TextDecoder().decode(await readOverHttp(path, "?list"))) as string[];
+  }
+  const { readdir } = await import("node:fs/promises");
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    throw explain("list", path, error);
   }
 }
 
@@ -60,7 +95,7 @@ function explain(verb: string, path: string | URL, error: unknown): Error {
     ENOENT: "there is no such file",
     EACCES: "permission denied",
     EISDIR: "it is a folder",
-    ENOTDIR: "a part of its path is not a folder",
+    ENOTDIR: "it, or a part of its path, is no folder",
     ENOSPC: "the disk is full",
     EROFS: "the file system is read-only",
   };
@@ -72,8 +107,8 @@ function address(path: string | URL): string {
   return `/files/${encodeURIComponent(String(path))}`;
 }
 
-async function readOverHttp(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
-  const response = await fetch(address(path));
+async function readOverHttp(path: string | URL, query = ""): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(address(path) + query);
   if (!response.ok) {
     const code = response.status === 404 ? "ENOENT" : undefined;
     throw Object.assign(new Error(`cannot read ${path}: ${await response.text()}`), { code });
@@ -81,7 +116,7 @@ async function readOverHttp(path: string | URL): Promise<Uint8Array<ArrayBuffer>
   return new Uint8Array(await response.arrayBuffer());
 }
 
-async function writeOverHttp(path: string | URL, bytes: Uint8Array): Promise<void> {
-  const response = await fetch(address(path), { method: "POST", body: bytes as Uint8Array<ArrayBuffer> });
+async function sendOverHttp(method: "POST" | "PATCH", path: string | URL, bytes: Uint8Array): Promise<void> {
+  const response = await fetch(address(path), { method, body: bytes as Uint8Array<ArrayBuffer> });
   if (!response.ok) throw new Error(`cannot write ${path}: ${await response.text()}`);
 }

@@ -2,18 +2,22 @@ import { launch } from "./launch.ts";
 import { runtime } from "./runtime.ts";
 
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
-type Signal = keyof typeof codes;
 
-const handlers = new Set<() => void>();
+/** Ctrl-C, or what a job scheduler sends before it takes the machine away. */
+export type Signal = keyof typeof codes;
+
+type Handler = (signal: Signal) => void;
+
+const handlers = new Set<Handler>();
 let received: Signal | undefined;
 
 /**
- * Calls `handler` on the first Ctrl-C (or SIGTERM), so that a script can finish its step, print what it has
+ * Calls `handler` on the first Ctrl-C or SIGTERM, so that a script can finish its step, print what it has
  * and save. A second Ctrl-C ends the program at once with code 130. Without a handler the first one does.
  *
  * @returns a function that takes the handler back
  */
-export function onInterrupt(handler: () => void): () => void {
+export function onInterrupt(handler: Handler): () => void {
   if (handlers.size === 0) listen();
   handlers.add(handler);
   return () => {
@@ -33,7 +37,7 @@ function receive(signal: Signal): boolean {
     return false;
   }
   received = signal;
-  for (const handler of [...handlers]) handler();
+  for (const handler of [...handlers]) handler(signal);
   return true;
 }
 
@@ -43,7 +47,7 @@ const onTerm = () => receive("SIGTERM");
 function listen(): void {
   if (runtime() === "browser") {
     const page = launch();
-    if (page) page.interrupt = onInt;
+    if (page) page.interrupt = receive;
     return;
   }
   process.on("SIGINT", onInt);

@@ -1,7 +1,9 @@
+import type { Signal } from "./interrupt.ts";
+
 /** What the page of `--runtime browser` says to the command line that opened it. */
 export type HostMessage =
   | { type: "print" | "note"; line: string }
-  | { type: "progress"; id: number; total: number; label: string }
+  | { type: "progress"; id: number; total: number; label: string; from?: number }
   | { type: "update"; id: number; done: number; fields: Record<string, string> }
   | { type: "stop"; id: number }
   | { type: "finish"; code: number };
@@ -16,8 +18,8 @@ export interface Launch {
   adapter?: string;
   /** The way out of a page; absent in Node and Deno. */
   send?: (message: HostMessage) => void;
-  /** Set by the page: the command line calls it on Ctrl-C; false when the script does not handle it. */
-  interrupt?: () => boolean;
+  /** Set by the page: the command line calls it on a signal; false when the script does not handle it. */
+  interrupt?: (signal: Signal) => boolean;
 }
 
 declare global {

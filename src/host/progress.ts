@@ -9,13 +9,20 @@ export interface Progress {
   stop(): void;
 }
 
+export interface ProgressOptions {
+  readonly total: number;
+  readonly label: string;
+  /** So many were done before; they do not count in the rate. */
+  readonly from?: number;
+}
+
 const secondsBetweenLines = 2;
 
 /**
  * Shows how far a long piece of work is, on stderr: a bar with rate and time left on a terminal, otherwise
  * a plain line at most every 2 s and one at the end.
  */
-export function progress(options: { total: number; label: string }): Progress {
+export function progress(options: ProgressOptions): Progress {
   const send = launch()?.send;
   if (send) return remote(send, options);
   if (runtime() !== "browser" && process.stderr.isTTY) return bar(options);
@@ -28,10 +35,10 @@ function showFields(fields: Record<string, string>): string {
     .join("");
 }
 
-function rateAndRest(done: number, total: number, start: number): string {
+function rateAndRest(done: number, { total, from = 0 }: ProgressOptions, start: number): string {
   const seconds = (performance.now() - start) / 1000;
-  if (done === 0 || seconds === 0) return "";
-  const rate = done / seconds;
+  if (done <= from || seconds === 0) return "";
+  const rate = (done - from) / seconds;
   const rest = (total - done) / rate;
   return `  ${rate >= 1 ? `${rate.toPrecision(3)}/s` : `${(1 / rate).toPrecision(3)} s each`}${
     done < total ? `  ${duration(rest)} left` : `  in ${duration(seconds)}`
@@ -45,7 +52,8 @@ function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-function lines({ total, label }: { total: number; label: string }): Progress {
+function lines(options: ProgressOptions): Progress {
+  const { total, label } = options;
   const start = performance.now();
   let written = start;
   let last = { done: 0, fields: {} as Record<string, string> };
@@ -53,7 +61,7 @@ function lines({ total, label }: { total: number; label: string }): Progress {
   const write = () => {
     shown = last.done;
     written = performance.now();
-    note(`${label} ${last.done}/${total}${rateAndRest(last.done, total, start)}${showFields(last.fields)}`);
+    note(`${label} ${last.done}/${total}${rateAndRest(last.done, options, start)}${showFields(last.fields)}`);
   };
   return {
     update(done, fields = {}) {
@@ -66,7 +74,7 @@ function lines({ total, label }: { total: number; label: string }): Progress {
   };
 }
 
-function bar(options: { total: number; label: string }): Progress {
+function bar(options: ProgressOptions): Progress {
   const { total, label } = options;
   const start = performance.now();
   let last = { done: 0, fields: {} as Record<string, string> };
@@ -89,7 +97,7 @@ function bar(options: { total: number; label: string }): Progress {
       Presets.shades_classic,
     );
     const payload = (done: number, fields: Record<string, string>) => ({
-      rest: rateAndRest(done, total, start),
+      rest: rateAndRest(done, options, start),
       fields: showFields(fields),
     });
     single.start(total, last.done, payload(last.done, last.fields));
@@ -122,7 +130,7 @@ function bar(options: { total: number; label: string }): Progress {
 let remotes = 0;
 
 /** In a page of `--runtime browser` the terminal is the command line's: it draws. */
-function remote(send: NonNullable<Launch["send"]>, options: { total: number; label: string }): Progress {
+function remote(send: NonNullable<Launch["send"]>, options: ProgressOptions): Progress {
   const id = remotes++;
   send({ type: "progress", id, ...options });
   return {

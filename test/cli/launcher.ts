@@ -13,6 +13,7 @@ export interface Ended {
 export interface HypergradOptions {
   env?: Record<string, string>;
   cwd?: string;
+  onStart?: (child: ChildProcess) => void;
   /** Called with all of stdout so far, each time that there is more. */
   onOutput?: (stdout: string, child: ChildProcess) => void;
   /** Likewise of stderr. */
@@ -35,6 +36,7 @@ export function start(
     env: { ...process.env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  options.onStart?.(child);
   const ended: Ended = { code: null, stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     ended.stdout += text;

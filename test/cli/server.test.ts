@@ -31,6 +31,17 @@ test("serves what lies in its folder", async () => {
   expect((await ask(join(base, "open/none.txt"))).status).toBe(404);
   expect((await ask(join(base, "open/new/deep.txt"), { method: "POST", body: "new" })).status).toBe(200);
   expect(await readFile(join(base, "open/new/deep.txt"), "utf8")).toBe("new");
+  expect((await ask(join(base, "open/new/deep.txt"), { method: "PATCH", body: "er" })).status).toBe(200);
+  expect(await readFile(join(base, "open/new/deep.txt"), "utf8")).toBe("newer");
+});
+
+test("lists its folders, and no others", async () => {
+  const list = (path: string) =>
+    fetch(`${server.url}files/${encodeURIComponent(path)}?list`, { headers: server.headers });
+  expect(await (await list(join(base, "open"))).json()).toContain("file.txt");
+  expect((await list(base)).status).toBe(403);
+  expect((await list(join(base, "open/none"))).status).toBe(404);
+  expect((await list(join(base, "open/file.txt"))).status).toBe(500);
 });
 
 test.each([
@@ -41,8 +52,9 @@ test.each([
   ["a new file behind a link", "open/link/new.txt"],
   ["the system's files", "../../../../../../etc/hostname"],
 ])("refuses %s", async (_, path) => {
-  for (const method of ["GET", "HEAD", "POST"]) {
-    const response = await ask(`${base}/${path}`, { method, ...(method === "POST" && { body: "bad" }) });
+  for (const method of ["GET", "HEAD", "POST", "PATCH"]) {
+    const body = method.startsWith("P") ? "bad" : undefined;
+    const response = await ask(`${base}/${path}`, { method, body });
     expect(response.status).toBe(403);
   }
   expect(await readFile(join(base, "secret.txt"), "utf8")).toBe("outside");

@@ -8,6 +8,7 @@ function numbered(n: number): Dataset {
     name: "numbered",
     images: Float32Array.from({ length: 2 * n }, (_, i) => i / 2),
     labels: Int32Array.from({ length: n }, (_, i) => i),
+    channels: 1,
     rows: 1,
     columns: 2,
     classes: n,

@@ -3,6 +3,7 @@ import type { Dataset } from "../../src/data/dataset.ts";
 import { glyphs } from "../../src/data/glyphs.ts";
 import { corruptLabels } from "../../src/data/noise.ts";
 import { Random } from "../../src/random.ts";
+import { hash } from "./hash.ts";
 import { softmaxAccuracy } from "./softmax.ts";
 
 describe("glyphs", () => {
@@ -94,12 +95,6 @@ describe("glyphs", () => {
     expect(ask({ seed: 0.5 })).toThrow("seed must be an integer");
   });
 });
-
-/** FNV-1a over the 32-bit patterns. */
-function hash(values: Float32Array): number {
-  const words = new Uint32Array(values.slice().buffer);
-  return words.reduce((sum, word) => Math.imul(sum ^ word, 16777619) >>> 0, 0);
-}
 
 function prototypes({ images, labels, rows, columns }: Dataset): (Float32Array | undefined)[] {
   const result: (Float32Array | undefined)[] = [];

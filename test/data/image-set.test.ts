@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { DataError } from "../../src/data/error.ts";
-import { type ImageSetName, loadImageSet, type ReadFile } from "../../src/data/image-set.ts";
+import { type ImageSetName, loadImageSet } from "../../src/data/image-set.ts";
 import { encodeIdx } from "./encode-idx.ts";
+import { errorOf, memoryFiles } from "./memory-files.ts";
 
 const zip = (bytes: Uint8Array) => new Uint8Array(gzipSync(bytes));
 const images = (count: number, first = 0) =>
@@ -14,23 +14,8 @@ const images = (count: number, first = 0) =>
   );
 const labels = (...values: number[]) => encodeIdx([values.length], values);
 
-/** A reader of files in memory that fails for the others as Node does. */
-function reader(files: Record<string, Uint8Array>): ReadFile {
-  return async (path) => {
-    const bytes = files[path];
-    if (bytes) return bytes;
-    throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: "ENOENT" });
-  };
-}
-
 function load(files: Record<string, Uint8Array>, dir = "d", name: ImageSetName = "mnist") {
-  return loadImageSet(reader(files), dir, name);
-}
-
-async function errorOf(loading: Promise<unknown>): Promise<DataError> {
-  const outcome = await loading.catch((error: unknown) => error);
-  expect(outcome).toBeInstanceOf(DataError);
-  return outcome as DataError;
+  return loadImageSet(memoryFiles(files).readFile, dir, name);
 }
 
 describe("loadImageSet", () => {
@@ -69,7 +54,7 @@ describe("loadImageSet", () => {
       "d/fashion-mnist/t10k-images-idx3-ubyte.gz": zip(images(2)),
       "d/fashion-mnist/t10k-labels-idx1-ubyte.gz": zip(labels(3, 3)),
     };
-    const set = await loadImageSet(reader(files), "d", "fashion-mnist", "test");
+    const set = await loadImageSet(memoryFiles(files).readFile, "d", "fashion-mnist", "test");
     expect([...set.labels]).toEqual([3, 3]);
   });
 

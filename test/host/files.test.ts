@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { exists, readFile, writeFile } from "../../src/host/files.ts";
+import { exists, listFolder, readFile, writeFile } from "../../src/host/files.ts";
 
 let folder: string;
 
@@ -28,4 +28,14 @@ test("names the file and the reason", async () => {
   await writeFile(join(folder, "file"), "text");
   await expect(writeFile(join(folder, "file/below"), "text")).rejects.toThrow(/cannot write .*file\/below/);
   expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("lists a folder, sorted", async () => {
+  await writeFile(join(folder, "list/b"), "");
+  await writeFile(join(folder, "list/a/c"), "");
+  expect(await listFolder(join(folder, "list"))).toEqual(["a", "b"]);
+  expect(await listFolder(pathToFileURL(join(folder, "list")))).toEqual(["a", "b"]);
+  const missing = await listFolder(join(folder, "none")).catch((error: unknown) => error);
+  expect(missing).toMatchObject({ code: "ENOENT" });
+  await expect(listFolder(join(folder, "list/b"))).rejects.toThrow(/cannot list .*list\/b: .*no folder/);
 });
