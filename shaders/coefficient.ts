@@ -1,4 +1,4 @@
-import { float, input, type View } from "./operand.ts";
+import { at, float, input, type View } from "./operand.ts";
 
 /**
  * A number a kernel multiplies with: a constant, or read from a buffer, either one element or one for each inner
@@ -22,8 +22,7 @@ export function coefficient(name: string, { inverse, ...given }: Coefficient): s
   const { literal, view, perStep, shift = 0 } = given;
   if (inverse) return `(1.0 / ${coefficient(name, given)})`;
   if (view === undefined) return float(literal ?? 0);
-  const index = perStep ? ` + u32(i32(step.index) + ${shift})` : "";
-  return `${name}[${view.offset}u + lane * ${view.lane}u${index}]`;
+  return `${name}[${at(view, perStep ? `u32(i32(step.index) + ${shift})` : "0u")}]`;
 }
 
 /** Declares the step table's current row: t - 1, and what the inner optimizer has for the step. */

@@ -1,7 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
-import { declareStatus, watch } from "./status.ts";
+import { declareStatus, note, watch } from "./status.ts";
 
 /**
  * Momentum SGD in whole numbers, w = W / scale.w and v = V / scale.v with powers of two, that can be run backwards bit
@@ -39,7 +39,7 @@ ${linearMain(count)}
   let j = lane * ${lane}u + i;
   let fullW = round(w[j] * ${float(scale.w)});
   let fullV = round(v[j] * ${float(scale.v)});
-  if (${isOutside("fullV", "fullW")}) { atomicMin(&status, 0u); }
+  if (${isOutside("fullV", "fullW")}) { ${note("0u")} }
   wholeW[j] = i32(fullW);
   wholeV[j] = i32(fullV);
   bits[j] = 0u;
@@ -89,7 +89,7 @@ ${linearMain(count)}
   v[j] = f32(whole) * ${float(1 / scale.v)};
 #endif
   w[j] = f32(next) * ${float(1 / scale.w)};
-  if (${isOutside("f32(whole)", "f32(next)")}) { atomicMin(&status, step.index); }
+  if (${isOutside("f32(whole)", "f32(next)")}) { ${note("step.index")} }
   ${watch("force")}
 }`;
 }

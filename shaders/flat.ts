@@ -25,14 +25,14 @@ ${linearMain(count)}
 const WIDTH = 256;
 
 /**
- * out[offset (+ step)] += factor c <a, b>, a workgroup for each lane: strided partial sums, then a tree in fixed
- * order.
+ * out[element] += factor c <a, b>, a workgroup for each lane: strided partial sums, then a tree in fixed order.
+ * `element` is WGSL of `step` and `lane`.
  */
 export function addDot(
   count: number,
   a: View,
   b: View,
-  out: View & { perStep: boolean },
+  out: View & { readonly element: string },
   { factor, scale }: { factor: number; scale: Coefficient },
 ): string {
   return wgsl`
@@ -50,9 +50,39 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   sums[local] = sum;
   ${foldTree("sums", WIDTH)}
   if (local == 0u) {
-    let j = ${at(out, out.perStep ? "step.index" : "0u")};
+    let j = ${at(out, out.element)};
     outs[j] += ${float(factor)} * ${coefficient("scale", scale)} * sums[0];
   }
+}`;
+}
+
+/** squares[first + lane] = ‖x‖², with `other` ‖x - y‖²; a workgroup for each lane. */
+export function squaredLength(
+  count: number,
+  flat: View,
+  { first, other }: { first: number; other: boolean },
+): string {
+  const j = at(flat, "i");
+  return wgsl`
+${input(0, "xs", flat)}
+${input(1, "ys", other ? flat : undefined)}
+${output(2, "squares", { offset: 0, lane: 0 })}
+var<workgroup> sums: array<f32, ${WIDTH}>;
+@compute @workgroup_size(${WIDTH})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let lane = group.z;
+  var sum = 0.0;
+  for (var i = local; i < ${count}u; i += ${WIDTH}u) {
+#if ${other}
+    let x = xs[${j}] - ys[${j}];
+#else
+    let x = xs[${j}];
+#endif
+    sum += x * x;
+  }
+  sums[local] = sum;
+  ${foldTree("sums", WIDTH)}
+  if (local == 0u) { squares[${first}u + lane] = sums[0]; }
 }`;
 }
 

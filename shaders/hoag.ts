@@ -1,42 +1,9 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { SOLVE_ROW } from "./conjugate_gradient.ts";
-import { at, input, linearMain, output, type View } from "./operand.ts";
+import { input, linearMain, output, type View } from "./operand.ts";
 import { LOSS_LANE } from "./outer_step.ts";
-import { foldTree } from "./tree.ts";
-
-const WIDTH = 256;
 
 const whole: View = { offset: 0, lane: 0 };
-
-/** squares[first + lane] = ‖x‖², with `other` ‖x - y‖²; a workgroup for each lane. */
-export function squaredLength(
-  count: number,
-  flat: View,
-  { first, other }: { first: number; other: boolean },
-): string {
-  const j = at(flat, "i");
-  return wgsl`
-${input(0, "xs", flat)}
-${input(1, "ys", other ? flat : undefined)}
-${output(2, "squares", whole)}
-var<workgroup> sums: array<f32, ${WIDTH}>;
-@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let lane = group.z;
-  var sum = 0.0;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) {
-#if ${other}
-    let x = xs[${j}] - ys[${j}];
-#else
-    let x = xs[${j}];
-#endif
-    sum += x * x;
-  }
-  sums[local] = sum;
-  ${foldTree("sums", WIDTH)}
-  if (local == 0u) { squares[${first}u + lane] = sums[0]; }
-}`;
-}
 
 /** before = α, then α = α - c h, where c is the one number in `stepLength`. */
 export function hyperStep(count: number): string {
@@ -59,8 +26,8 @@ export const REPORT = { head: 4, lane: 4 + SOLVE_ROW } as const;
 export const SQUARES = { hypergradient: 0, move: 1, lanes: 2 } as const;
 
 /**
- * Gathers what the host decides on. Head: inner status, the bits of ‖h‖² and of the squared length of the last move;
- * of each lane the bits of E and ‖∇_w L‖² and, from word 4 on, the record of its linear solve.
+ * Gathers what the host decides on. Head: the least inner status of the lanes, the bits of ‖h‖² and of the squared
+ * length of the last move; of each lane the bits of E and ‖∇_w L‖² and, from word 4 on, the record of its linear solve.
  */
 export function report(lanes: number): string {
   return wgsl`
@@ -71,7 +38,9 @@ ${input(3, "solves", whole, "u32")}
 ${output(4, "words", whole, "u32")}
 @compute @workgroup_size(1)
 fn main() {
-  words[0] = status[0];
+  var first = status[0];
+  for (var l = 1u; l < ${lanes}u; l++) { first = min(first, status[l]); }
+  words[0] = first;
   words[1] = bitcast<u32>(squares[${SQUARES.hypergradient}]);
   words[2] = bitcast<u32>(squares[${SQUARES.move}]);
   for (var l = 0u; l < ${lanes}u; l++) {

@@ -69,7 +69,7 @@ ${notFinite}
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= ${outer * inner}u) { return; }
-  let lane = 0u;
+  let lane = group.z;
   let start = ${at(part, `(row / ${inner}u) * ${n * inner}u + row % ${inner}u`)};
   var largest = -3.4e38;
   var strange = 0.0;

@@ -116,6 +116,9 @@ export function sgdTangent(
 ): string {
   const flat: View = { offset: 0, lane };
   const learned = { rate: rate.view !== undefined, momentum: momentum.view !== undefined };
+  // A column has the coefficients of its lane.
+  const of = (name: string, given: Coefficient) =>
+    coefficient(name, given.view ? { ...given, view: { ...given.view, period: lanes } } : given);
   const is = ({ view, perStep }: Coefficient) =>
     `(lane / ${lanes}u == ${view?.offset ?? 0}u${perStep ? " + step.index" : ""})`;
   return wgsl`
@@ -137,16 +140,16 @@ ${linearMain(count)}
 #endif
 #if ${velocity}
   let g = v;
-  v += ${coefficient("momentum", momentum)} * d_velocity[j];
+  v += ${of("momentum", momentum)} * d_velocity[j];
   #if ${learned.momentum}
   if ${is(momentum)} { v += oldVelocity[own]; }
   #endif
   d_velocity[j] = v;
   #if ${nesterov}
-  v = g + ${coefficient("momentum", momentum)} * v;
+  v = g + ${of("momentum", momentum)} * v;
   #endif
 #endif
-  var next = w - ${coefficient("rate", rate)} * v;
+  var next = w - ${of("rate", rate)} * v;
 #if ${learned.rate}
   if ${is(rate)} { next -= velocity[own]; }
 #endif

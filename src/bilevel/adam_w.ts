@@ -37,6 +37,7 @@ export function adamW({
   return {
     name: "adamW",
     ...{ lr, weightDecay },
+    settings: { beta1, beta2, epsilon },
     constants: (t) => [1 / (1 - beta1 ** t), 1 / (1 - beta2 ** t)],
     prepare: (problem, vectors, ring) => new AdamWKernels(problem, vectors, ring, constants),
   };
@@ -71,8 +72,8 @@ class AdamWKernels implements InnerKernels {
       ["read", { block: vectors.gradient }],
       ["write", { block: vectors.parameters }],
       ["write", { block: this.state.block }],
-      store.parameters ? ["write", vectors.storedParameters.slot(t - 1)] : undefined,
-      store.state ? ["write", this.#stored.slot(t - 1)] : undefined,
+      store.parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
+      store.state ? ["overwrite", this.#stored.slot(t - 1)] : undefined,
       ["uniform", vectors.row(t)],
       ["write", { block: vectors.status }],
     ]);
@@ -118,10 +119,10 @@ class AdamWKernels implements InnerKernels {
     const code = adamWAdjoint(this.#adam, product);
     vectors.dispatch(sequence, "adjoint step", this.#adam.count, before ? 10 : 3, code, [
       ["write", { block: vectors.adjoint }],
-      before ? ["write", { block: vectors.direction }] : undefined,
+      before ? ["overwrite", { block: vectors.direction }] : undefined,
       after ? ["read", { block: vectors.curvature }] : undefined,
       before ? ["read", this.#stored.slot(t - 1)] : undefined,
-      carry ? ["write", { block: this.#momentAdjoint }] : undefined,
+      carry ? [after ? "write" : "overwrite", { block: this.#momentAdjoint }] : undefined,
       before ? ["uniform", vectors.row(t)] : undefined,
     ]);
   }

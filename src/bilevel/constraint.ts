@@ -1,20 +1,24 @@
-import { linearGrid, type View } from "../../shaders/operand.ts";
+import { linearGrid } from "../../shaders/operand.ts";
 import { clampBetween, type Rows, rowGrid, simplexRows, symmetrize } from "../../shaders/projection.ts";
 import type { Block } from "../gpu/block.ts";
-import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+import { bindings, type Dispatch, type Grid } from "../gpu/dispatch.ts";
 import { formatShape, normalizeAxis, type Shape, size, strides } from "../graph/shape.ts";
-import type { Values } from "../graph/values.ts";
+import { partsOf, type Values } from "../graph/values.ts";
+import type { Group } from "./group.ts";
 import { ProblemError } from "./problem_error.ts";
+import type { Settings } from "./settings.ts";
 
 /** A closed convex set that a group of hyperparameters stays in: each outer step ends at the nearest point of it. */
 export interface Constraint {
   readonly name: string;
   /** Decides what may stand beside it on one group; see `together`. */
   readonly kind: "elementwise" | "symmetry" | "alone";
-  /** Why this group is not in the set, or never can be; undefined when it is. */
+  /** The numbers that it was made with. */
+  readonly settings?: Settings;
+  /** Why this group, of one lane, is not in the set, or never can be; undefined when it is. */
   violation(group: Values): string | undefined;
-  /** The kernels that move the group of this shape, from `offset` on, to its nearest point of the set. */
-  record(hyper: Block, shape: Shape, offset: number): Dispatch[];
+  /** The kernels that move a group to its nearest point of the set, in each lane. */
+  record(hyper: Block, group: Group): Dispatch[];
 }
 
 /** What a problem may state of a group. */
@@ -35,6 +39,7 @@ export function box({ lower, upper }: { lower?: number; upper?: number }): Const
     throw new ProblemError(`box has lower ${lower} above upper ${upper}`);
   return {
     name: "box",
+    settings: { lower, upper },
     kind: "elementwise",
     violation({ data, shape }) {
       for (const [i, value] of data.entries()) {
@@ -45,10 +50,9 @@ export function box({ lower, upper }: { lower?: number; upper?: number }): Const
       }
       return undefined;
     },
-    record(hyper, shape, offset) {
-      const count = size(shape);
-      const code = clampBetween(count, view(offset), { lower, upper });
-      return [projection("clamp", hyper, count, code, linearGrid(count))];
+    record(hyper, group) {
+      const code = clampBetween(group.count, group.view, { lower, upper });
+      return [projection("clamp", hyper, group, code, linearGrid(group.count, group.lanes))];
     },
   };
 }
@@ -67,6 +71,7 @@ export function simplex({ total = 1, axis = -1 }: { total?: number; axis?: numbe
     throw new ProblemError(`simplex has the total ${total}: give a finite number > 0`);
   return {
     name: "simplex",
+    settings: { total, axis },
     kind: "alone",
     violation({ data, shape }) {
       const { outer, n, inner } = rowsOf(shape, axis);
@@ -82,10 +87,10 @@ export function simplex({ total = 1, axis = -1 }: { total?: number; axis?: numbe
       }
       return undefined;
     },
-    record(hyper, shape, offset) {
-      const rows = rowsOf(shape, axis);
-      const code = simplexRows(rows, view(offset), total);
-      return [projection("simplex", hyper, size(shape), code, rowGrid(rows))];
+    record(hyper, group) {
+      const rows = rowsOf(group.shape, axis);
+      const code = simplexRows(rows, group.view, total);
+      return [projection("simplex", hyper, group, code, [...rowGrid(rows), group.lanes])];
     },
   };
 }
@@ -105,10 +110,10 @@ export function symmetric(): Constraint {
       }
       return undefined;
     },
-    record(hyper, shape, offset) {
-      const [side = 0] = shape;
-      const code = symmetrize(side, view(offset));
-      return [projection("symmetrize", hyper, side * side, code, linearGrid(side * side))];
+    record(hyper, group) {
+      const [side = 0] = group.shape;
+      const code = symmetrize(side, group.view);
+      return [projection("symmetrize", hyper, group, code, linearGrid(group.count, group.lanes))];
     },
   };
 }
@@ -134,9 +139,10 @@ export function together(constraints: readonly Constraint[]): Constraint {
   ];
   return {
     name: ordered.map(({ name }) => name).join(" and "),
+    settings: Object.assign({}, ...ordered.map(({ settings }) => settings)),
     kind: "alone",
     violation: (group) => ordered.map((one) => one.violation(group)).find((found) => found !== undefined),
-    record: (hyper, shape, offset) => ordered.flatMap((one) => one.record(hyper, shape, offset)),
+    record: (hyper, group) => ordered.flatMap((one) => one.record(hyper, group)),
   };
 }
 
@@ -157,10 +163,12 @@ export function checkConstraints<H extends string>(
       );
     }
     const constraint = together([given].flat());
-    const violation = constraint.violation(hyper[name]);
-    if (violation !== undefined) {
+    for (const [lane, part] of partsOf(hyper[name]).entries()) {
+      const violation = constraint.violation(part);
+      if (violation === undefined) continue;
+      const where = hyper[name].perLane ? ` of lane ${lane}` : "";
       throw new ProblemError(
-        `the hyperparameter group "${name}" does not start where ${constraint.name} lets it be: ${violation}`,
+        `the hyperparameter group "${name}"${where} does not start where ${constraint.name} lets it be: ${violation}`,
       );
     }
     checked[name] = constraint;
@@ -181,23 +189,19 @@ function element(shape: Shape, index: number): string {
   return `element [${places.join(", ")}]`;
 }
 
-function view(offset: number): View {
-  return { offset, lane: 0 };
-}
-
 function projection(
   label: string,
   hyper: Block,
-  count: number,
+  { count, lanes }: Group,
   code: string,
-  grid: readonly [number, number],
+  grid: Grid,
 ): Dispatch {
   return {
     label,
     code,
     bindings: bindings(["write", { block: hyper }]),
-    grid: [...grid, 1],
+    grid,
     flops: count,
-    bytes: 8 * count,
+    bytes: 8 * count * lanes,
   };
 }

@@ -66,9 +66,9 @@ export class FixedPoint {
   /** From w and v as they are. */
   begin(sequence: Sequence): void {
     this.#vectors.dispatch(sequence, "fixed point", this.#rule.count, 5, fixedPointBegin(this.#rule), [
-      ["write", { block: this.wholes.w }],
-      ["write", { block: this.wholes.v }],
-      ["write", { block: this.#bits }],
+      ["overwrite", { block: this.wholes.w }],
+      ["overwrite", { block: this.wholes.v }],
+      ["overwrite", { block: this.#bits }],
       ["write", { block: this.#vectors.parameters }],
       ["write", { block: this.#velocity }],
       ["write", { block: this.#vectors.status }],
@@ -89,7 +89,7 @@ export class FixedPoint {
       ["write", { block: vectors.parameters }],
       velocity ? ["write", { block: this.#velocity }] : undefined,
       ["read", { block: vectors.gradient }],
-      slot === undefined ? undefined : ["write", this.#spilled.slot(slot)],
+      slot === undefined ? undefined : ["overwrite", this.#spilled.slot(slot)],
       vectors.coefficient(this.#rule.rate),
       ["uniform", vectors.row(t)],
       ["write", { block: vectors.status }],

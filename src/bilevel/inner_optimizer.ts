@@ -1,6 +1,7 @@
 import type { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
 import type { Problem } from "./problem.ts";
+import type { Settings } from "./settings.ts";
 import type { Trajectory } from "./trajectory.ts";
 import type { Vectors, Weights } from "./vectors.ts";
 
@@ -11,6 +12,8 @@ export interface InnerOptimizer<H extends string = string> {
   readonly momentum?: number | H;
   /** λ. Where it is not 0 the steps do not end at a minimum of L. */
   readonly weightDecay: number;
+  /** What else it was made with. */
+  readonly settings?: Settings;
   /** Is the rule just v = μ v + ∇L, w = w - η v? */
   readonly heavyBall?: boolean;
   /** Two numbers for the step table's row of step t = 1 … T, `step.constants` in kernels. */

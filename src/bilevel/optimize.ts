@@ -1,10 +1,12 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
 import type { Values } from "../graph/values.ts";
+import type { Checkpoint, Fingerprint } from "./checkpoint.ts";
 import type { Estimator } from "./estimator.ts";
-import { type LogEntry, OuterLoop } from "./outer_loop.ts";
+import type { LogEntry } from "./outer_log.ts";
+import { OuterLoop, type TaskData } from "./outer_loop.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
-import { type Problem, positive } from "./problem.ts";
+import { type Problem, ProblemError, positive } from "./problem.ts";
 
 export interface OptimizeOptions<H extends string> {
   readonly gpu: Gpu;
@@ -19,6 +21,13 @@ export interface OptimizeOptions<H extends string> {
   readonly every?: number;
   /** New mini-batches for every outer step; else all use the same. */
   readonly reshuffle?: boolean;
+  /**
+   * New data for outer step 1 … steps, such as the tasks of a meta-batch. That of a step is asked for while the step
+   * before it runs. What it depends on is the step alone, so that a run can be resumed in the middle.
+   */
+  readonly data?: (step: number) => TaskData | Promise<TaskData>;
+  /** Go on after the outer step at which `checkpoint()` gave this, to the same bits as if there had been no break. */
+  readonly resume?: Checkpoint;
 }
 
 /** News of an outer step. */
@@ -27,12 +36,16 @@ export interface OuterStep<W extends string, H extends string> extends LogEntry 
   readonly index: number;
   /** Wall time an outer step, averaged over the steps since the last news. */
   readonly milliseconds: number;
+  /** The latest submitted step, of which the functions below tell: more than `index` where news come together. */
+  readonly latest: number;
   /** α after the latest submitted step. */
   hyper(): Promise<Record<H, Values>>;
   /** w_T of the latest submitted step. */
   parameters(): Promise<Record<W, Values>>;
   /** h of the latest submitted step. */
   hypergradient(): Promise<Record<H, Values>>;
+  /** What the latest submitted step leaves to the next one, for `resume`. */
+  checkpoint(): Promise<Checkpoint>;
   /** Bytes on the GPU by role. */
   readonly memory: MemoryReport;
 }
@@ -44,26 +57,46 @@ export interface OuterStep<W extends string, H extends string> extends LogEntry 
  */
 export async function* optimize<W extends string, H extends string>(
   problem: Problem<W, H>,
-  { gpu, estimator, optimizer, steps, mode = "restart", every = 1, reshuffle = false }: OptimizeOptions<H>,
+  options: OptimizeOptions<H>,
 ): AsyncGenerator<OuterStep<W, H>> {
+  const { gpu, estimator, optimizer, steps, mode = "restart", every = 1, reshuffle = false } = options;
+  const dataOf = async (step: number) => (step <= steps ? await options.data?.(step) : undefined);
   positive("steps", steps);
   positive("every", every);
+  const done = options.resume?.step ?? 0;
+  if (done >= steps) {
+    throw new ProblemError(
+      `the checkpoint was taken after outer step ${done}, and steps is ${steps}: nothing is left to do. Give more steps`,
+    );
+  }
   const loop = await OuterLoop.prepare(problem, { gpu, estimator, optimizer, every: Math.min(every, steps) });
   try {
+    const how: Fingerprint = {
+      "inner loops": mode === "warm" ? "go on from the last one" : "start anew",
+      reshuffled: reshuffle ? "for each outer step" : "never",
+      ...(options.data && { data: "new for each outer step" }),
+    };
+    if (options.resume) await loop.restore(options.resume, how);
+    let data = await dataOf(done + 1);
     let since = performance.now();
-    for (let index = 1; index <= steps; index++) {
+    for (let index = done + 1; index <= steps; index++) {
       if (reshuffle && index > 1) loop.reshuffle();
       const restart = mode === "restart" || index === 1;
-      const entries = await loop.step({ restart, news: index === steps });
+      if (data) loop.setData(data);
+      const finished = loop.step({ restart, news: index === steps });
+      const [entries, next] = await Promise.all([finished, dataOf(index + 1)]);
+      data = next;
       const milliseconds = (performance.now() - since) / Math.max(entries.length, 1);
       for (const [position, entry] of entries.entries()) {
         yield {
           ...entry,
           index: index - entries.length + position + 1,
           milliseconds,
+          latest: index,
           hyper: () => loop.hyper(),
           parameters: () => loop.parameters(),
           hypergradient: () => loop.hypergradient(),
+          checkpoint: () => loop.save(how),
           memory: loop.memory,
         };
       }
@@ -80,6 +113,7 @@ export async function hypergradient<W extends string, H extends string>(
   { gpu, estimator }: { gpu: Gpu; estimator: Estimator },
 ): Promise<{
   outerLoss: number;
+  lanes: LogEntry["lanes"];
   hypergradient: Record<H, Values>;
   parameters: Record<W, Values>;
   memory: MemoryReport;
@@ -89,6 +123,7 @@ export async function hypergradient<W extends string, H extends string>(
     const [entry] = await loop.step({ restart: true });
     return {
       outerLoss: entry!.outerLoss,
+      lanes: entry!.lanes,
       hypergradient: await loop.hypergradient(),
       parameters: await loop.parameters(),
       memory: loop.memory,

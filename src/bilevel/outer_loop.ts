@@ -1,21 +1,21 @@
-import { SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
 import { sumLanes } from "../../shaders/flat.ts";
 import { linearGrid } from "../../shaders/operand.ts";
-import { LOG_ROW, outerLog } from "../../shaders/outer_step.ts";
-import { align, Block } from "../gpu/block.ts";
+import { Block } from "../gpu/block.ts";
+import { Carried } from "../gpu/carried.ts";
 import { bindings, Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Advice, formatBytes, type MemoryReport } from "../gpu/memory.ts";
-import { size } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
+import type { Batches } from "./batches.ts";
+import { assertSameRun, type Checkpoint, type Fingerprint, fingerprint } from "./checkpoint.ts";
 import type { Estimator } from "./estimator.ts";
-import { type LinearSolve, solveOf } from "./linear_solve.ts";
+import { groupOf } from "./group.ts";
+import { type LogEntry, OuterLog } from "./outer_log.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import { type Problem, ProblemError } from "./problem.ts";
 import { Unroll } from "./unroll.ts";
-import { SOUND } from "./vectors.ts";
 
 export interface OuterLoopOptions<H extends string> {
   readonly gpu: Gpu;
@@ -26,14 +26,16 @@ export interface OuterLoopOptions<H extends string> {
   readonly every?: number;
 }
 
-/** What is known of one finished outer step. */
-export interface LogEntry {
-  /** E(w_T, α) before α moved; the mean over lanes. */
-  readonly outerLoss: number;
-  /** ‖h‖ */
-  readonly hypergradientNorm: number;
-  /** How the linear solve of each lane ended, with an estimator that has one. */
-  readonly solves?: readonly LinearSolve[];
+/** New data for the names given, of the shapes and types that the problem was stated with. */
+export interface TaskData {
+  readonly inner?: Readonly<Record<string, Values>>;
+  readonly outer?: Readonly<Record<string, Values>>;
+}
+
+interface Parts<H extends string> {
+  readonly estimator: Estimator;
+  /** Of the groups of α that move. */
+  readonly optimizers: readonly (readonly [H, OuterOptimizer])[];
 }
 
 /** A problem and an estimator made ready to run: planned, allocated, compiled. */
@@ -44,71 +46,64 @@ export class OuterLoop<W extends string, H extends string> {
   readonly #problem: Problem<W, H>;
   readonly #unroll: Unroll;
   readonly #gradient: Block;
-  readonly #batches: { block: Block; tables: Iterator<Int32Array, never> }[] = [];
-  readonly #every: number;
+  readonly #batches: { readonly table: Batches; tables: Iterator<Int32Array, never> }[] = [];
+  readonly #log: OuterLog;
   /** Outer steps so far, and those of them that the log was read of. */
   #submitted = 0;
   #reported = 0;
+  #reshuffles = 0;
+  readonly #carried: Carried;
+  readonly #parts: Parts<H>;
+  #fingerprint: Promise<Fingerprint> | undefined;
 
   /** @throws MemoryError with numbers and what would fit; ProblemError, ValidationError */
   static async prepare<W extends string, H extends string>(
     problem: Problem<W, H>,
     { gpu, estimator, optimizer, every = 1 }: OuterLoopOptions<H>,
   ): Promise<OuterLoop<W, H>> {
-    const { leaves, lanes, steps } = problem;
+    const { leaves, lanes, owners, steps } = problem;
     const unroll = new Unroll(problem, gpu, estimator.slots(steps));
     estimator.record(unroll);
+    const { hyper, hypergradient, lane } = unroll.vectors;
     const count = leaves.hyperLayout.size;
-    const gradient = lanes === 1 ? unroll.vectors.hypergradient : new Block("mean h", "gradients", 4 * count);
-    const progress = new Block("progress", "bookkeeping", 4);
-    const extra = unroll.solve === undefined ? 0 : SOLVE_ROW * lanes;
-    const log = new Block("log", "bookkeeping", 4 * (LOG_ROW + extra) * every);
-    if (lanes > 1) {
+    const shares = lanes > owners;
+    const gradient = shares ? new Block("mean h", "gradients", 4 * count) : hypergradient;
+    if (shares) {
       unroll.main.add({
         label: "mean over lanes",
-        code: sumLanes(count, lanes, { offset: 0, lane: align(count, 4) }, 1 / lanes),
-        bindings: bindings(["read", { block: unroll.vectors.hypergradient }], ["write", { block: gradient }]),
-        grid: [...linearGrid(count), 1],
+        code: sumLanes(count, lanes, { offset: 0, lane: lane.a }, 1 / lanes),
+        bindings: bindings(["read", { block: hypergradient }], ["overwrite", { block: gradient }]),
+        grid: linearGrid(count),
         flops: count * lanes,
         bytes: 4 * count * (lanes + 1),
       });
     }
+    const log = new OuterLog(problem, unroll, every);
+    const { progress } = log;
     const update = new Sequence("update");
-    for (const [name, chosen] of byGroup(leaves.hyperLayout.names, optimizer)) {
-      const { hyper } = unroll.vectors;
-      const [shape, offset] = [leaves.hyperLayout.shape(name), leaves.hyperLayout.offset(name)];
-      update.add(chosen.record({ hyper, gradient, progress }, size(shape), offset));
-      for (const kernel of problem.constraints[name]?.record(hyper, shape, offset) ?? []) update.add(kernel);
+    const optimizers = byGroup(leaves.hyperLayout.names, optimizer);
+    for (const [name, chosen] of optimizers) {
+      const group = groupOf(problem, name);
+      update.add(chosen.record({ hyper, gradient, progress }, group));
+      for (const kernel of problem.constraints[name]?.record(hyper, group) ?? []) update.add(kernel);
     }
-    update.add({
-      label: "log",
-      code: outerLog(lanes, count, every, extra),
-      bindings: bindings(
-        ["read", { block: unroll.outerLoss }],
-        ["read", { block: gradient }],
-        ["read", { block: unroll.vectors.status }],
-        ["write", { block: progress }],
-        ["write", { block: log }],
-        unroll.solve && ["read", { block: unroll.solve }],
-      ),
-      grid: [1, 1, 1],
-      flops: 2 * count,
-      bytes: 4 * count,
-    });
+    log.record(update, unroll, gradient, count);
     unroll.finish();
     const sequences = { begin: unroll.begin, main: unroll.main, update };
     const advice = whatFits(unroll.slots);
-    const executable = await Executable.build(gpu, Object.values(sequences), { readback: log, advice });
-    return new OuterLoop(problem, unroll, sequences, executable, gradient, every);
+    const executable = await Executable.build(gpu, Object.values(sequences), { readback: log.block, advice });
+    const parts = { estimator, optimizers };
+    return new OuterLoop(problem, parts, unroll, sequences, executable, gradient, log);
   }
 
   private constructor(
     problem: Problem<W, H>,
+    parts: Parts<H>,
     unroll: Unroll,
     sequences: OuterLoop<W, H>["sequences"],
     executable: Executable,
     gradient: Block,
-    every: number,
+    log: OuterLog,
   ) {
     this.memory = executable.memory;
     this.executable = executable;
@@ -116,69 +111,48 @@ export class OuterLoop<W extends string, H extends string> {
     this.#problem = problem;
     this.#unroll = unroll;
     this.#gradient = gradient;
-    this.#every = every;
+    this.#log = log;
+    this.#parts = parts;
+    const { begin, main, update } = sequences;
+    this.#carried = new Carried(executable, [
+      [begin, main, update],
+      [main, update],
+    ]);
     for (const { batches } of [problem.inner, problem.outer]) {
       if (batches === undefined) continue;
       const tables = batches.table.tables();
       tables.next(); // It stands in the block from the start.
-      this.#batches.push({ block: batches.table.block, tables });
+      this.#batches.push({ table: batches.table, tables });
     }
   }
 
   /**
    * Submits one outer step: the inner loop (from w_0 when `restart`, else from where it stands), h, and the move
    * of α. Every `every` steps, or when `news` are asked for, the log of the steps since comes back.
-   * @throws DivergenceError with the outer and inner step where a value was first not finite.
+   * @throws DivergenceError with the outer and inner step, and the lanes, where a value was first not finite.
    */
   async step({ restart, news = false }: { restart: boolean; news?: boolean }): Promise<LogEntry[]> {
     const { begin, main, update } = this.sequences;
     const run = restart ? [begin, main, update] : [main, update];
     const first = this.#reported;
     this.#submitted++;
-    if (this.#submitted - first < this.#every && !news) {
+    if (this.#submitted - first < this.#log.rows && !news) {
       this.executable.run(...run);
       return [];
     }
     this.#reported = this.#submitted;
     const words = await this.executable.runAndRead(...run);
-    return this.#entries(words, first, this.#reported);
+    try {
+      return this.#log.entries(words, first, this.#reported);
+    } catch (error) {
+      // The next step, from elsewhere, starts with a clean slate.
+      const { status } = this.#unroll.vectors;
+      if (error instanceof DivergenceError) this.executable.writeIfUsed(status, status.initial!);
+      throw error;
+    }
   }
 
-  /** What the log says of the outer steps after `first` up to `last`. */
-  #entries(words: ArrayBuffer, first: number, last: number): LogEntry[] {
-    const floats = new Float32Array(words);
-    const status = new Uint32Array(words);
-    const lanes = this.#unroll.solve === undefined ? 0 : this.#problem.lanes;
-    const rowWords = LOG_ROW + SOLVE_ROW * lanes;
-    return Array.from({ length: last - first }, (_, index) => {
-      const row = ((first + index) % this.#every) * rowWords;
-      const outerStep = first + index + 1;
-      const [outerLoss, squared, inner] = [floats[row]!, floats[row + 1]!, status[row + 2]!];
-      if (inner !== SOUND) {
-        const { range } = this.#unroll;
-        const [what, more] =
-          range === undefined
-            ? ["was not finite", ""]
-            : [`left the range of reversible({ range: ${range} })`, ", or give a larger range"];
-        throw new DivergenceError(
-          `the inner loop diverged: a parameter ${what} after inner step ${inner + 1} of outer step ${outerStep}. Lower the inner learning rate${more}`,
-          outerStep,
-          inner + 1,
-        );
-      }
-      if (!Number.isFinite(outerLoss) || !Number.isFinite(squared)) {
-        const what = Number.isFinite(outerLoss) ? "the hypergradient" : "the outer loss";
-        throw new DivergenceError(`${what} is not finite at outer step ${outerStep}`, outerStep);
-      }
-      const solves = Array.from({ length: lanes }, (_, lane) => {
-        const at = row + LOG_ROW + SOLVE_ROW * lane;
-        return solveOf(status.subarray(at), floats.subarray(at));
-      });
-      return { outerLoss, hypergradientNorm: Math.sqrt(squared), ...(lanes > 0 && { solves }) };
-    });
-  }
-
-  /** α, by group. */
+  /** α, by group; where each lane has its own, the lane is the first axis. */
   async hyper(): Promise<Record<H, Values>> {
     return await this.#readHyper(this.#unroll.vectors.hyper);
   }
@@ -189,24 +163,32 @@ export class OuterLoop<W extends string, H extends string> {
   }
 
   async #readHyper(block: Block): Promise<Record<H, Values>> {
-    const { hyperLayout } = this.#problem.leaves;
-    return hyperLayout.unpack(await this.executable.readFloats(block, 0, hyperLayout.size));
+    const { leaves, owners, laneAxis } = this.#problem;
+    const stride = this.#unroll.vectors.lane.a;
+    const count = (owners - 1) * stride + leaves.hyperLayout.size;
+    return leaves.hyperLayout.unpack(
+      await this.executable.readFloats(block, 0, count),
+      laneAxis.hyper,
+      stride,
+    );
   }
 
   /** w_T of the last step; with several lanes, the lane is the first axis. */
   async parameters(): Promise<Record<W, Values>> {
-    const { leaves, lanes } = this.#problem;
+    const { leaves, lanes, laneAxis } = this.#problem;
     const flat = await this.executable.readFloats(
       this.#unroll.vectors.parameters,
       0,
       leaves.lane.parameters * lanes,
     );
-    return leaves.parameterLayout.unpack(flat, lanes === 1 ? undefined : lanes, leaves.lane.parameters);
+    return leaves.parameterLayout.unpack(flat, laneAxis.parameters, leaves.lane.parameters);
   }
 
-  /** Puts α somewhere else. */
+  /** Puts α somewhere else; where each lane has its own, values without the lane's axis serve them all. */
   setHyper(hyper: Readonly<Record<H, Values>>): void {
-    this.executable.writeIfUsed(this.#unroll.vectors.hyper, this.#problem.leaves.hyperLayout.pack(hyper));
+    const { leaves, owners } = this.#problem;
+    const { hyper: block, lane } = this.#unroll.vectors;
+    this.executable.writeIfUsed(block, leaves.hyperLayout.pack(hyper, owners, lane.a));
   }
 
   /** Puts w somewhere else: where the next step without `restart` starts. Momentum stays as it is. */
@@ -216,9 +198,67 @@ export class OuterLoop<W extends string, H extends string> {
     this.executable.writeIfUsed(this.#unroll.vectors.parameters, packed);
   }
 
+  /**
+   * Gives the next outer step new data, while the last one may still run: nothing waits.
+   * @throws ProblemError, ShapeError for data that the problem was not stated with
+   */
+  setData(data: TaskData): void {
+    for (const level of ["inner", "outer"] as const) {
+      const { arrays } = this.#problem[level];
+      for (const [name, given] of Object.entries(data[level] ?? {})) {
+        const array = Object.hasOwn(arrays, name) ? arrays[name] : undefined;
+        if (array === undefined) {
+          const known = Object.keys(arrays).join(", ") || "none";
+          throw new ProblemError(`"${name}" is no data of the ${level} loss; there are ${known}`);
+        }
+        this.executable.writeIfUsed(array.block, array.pack(given));
+      }
+    }
+  }
+
   /** Draws new mini-batches for the next outer step. */
   reshuffle(): void {
-    for (const { block, tables } of this.#batches) this.executable.writeIfUsed(block, tables.next().value);
+    this.#reshuffles++;
+    for (const { table, tables } of this.#batches)
+      this.executable.writeIfUsed(table.block, tables.next().value);
+  }
+
+  /**
+   * What the outer steps so far leave to the next one. `how` says in words what the caller adds to what a run is.
+   * @throws ProblemError while steps are under way whose news are not in
+   */
+  async save(how: Fingerprint = {}): Promise<Checkpoint> {
+    if (this.#reported < this.#submitted) {
+      throw new ProblemError(
+        `outer step ${this.#submitted} may still run: a checkpoint can be had where its news are in`,
+      );
+    }
+    const [step, reshuffles] = [this.#submitted, this.#reshuffles];
+    return { step, reshuffles, of: await this.#identity(how), state: await this.#carried.read() };
+  }
+
+  /**
+   * Goes back, or on, to where a checkpoint was taken: the next step gives the same bits as the one that followed it.
+   * @throws ProblemError for the checkpoint of another run, saying in what it differs
+   */
+  async restore(checkpoint: Checkpoint, how: Fingerprint = {}): Promise<void> {
+    assertSameRun(checkpoint.of, await this.#identity(how));
+    this.#carried.write(checkpoint.state);
+    this.#submitted = checkpoint.step;
+    this.#reported = checkpoint.step;
+    this.#reshuffles = checkpoint.reshuffles;
+    for (const batches of this.#batches) {
+      batches.tables = batches.table.tables();
+      let current = batches.tables.next().value;
+      for (let k = 0; k < checkpoint.reshuffles; k++) current = batches.tables.next().value;
+      this.executable.writeIfUsed(batches.table.block, current);
+    }
+  }
+
+  async #identity(how: Fingerprint): Promise<Fingerprint> {
+    const { estimator, optimizers } = this.#parts;
+    this.#fingerprint ??= fingerprint(this.#problem, estimator, optimizers);
+    return { ...(await this.#fingerprint), "state carried": String(this.#carried), ...how };
   }
 
   /** The kernels of every program, with shapes, operations and bytes. */

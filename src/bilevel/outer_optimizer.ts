@@ -1,8 +1,10 @@
-import { linearGrid, type View } from "../../shaders/operand.ts";
+import { linearGrid } from "../../shaders/operand.ts";
 import { type OuterAdam, outerAdam, outerSgd } from "../../shaders/outer_step.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+import type { Group } from "./group.ts";
 import { ProblemError } from "./problem.ts";
+import type { Settings } from "./settings.ts";
 
 /** The buffers an outer step works on. */
 export interface OuterState {
@@ -14,8 +16,10 @@ export interface OuterState {
 /** Moves one group of hyperparameters along its hypergradient. */
 export interface OuterOptimizer {
   readonly name: string;
-  /** The kernel for `count` elements from `offset` on. */
-  record(state: OuterState, count: number, offset: number): Dispatch;
+  /** The numbers that it was made with. */
+  readonly settings?: Settings;
+  /** The kernel for one group. */
+  record(state: OuterState, group: Group): Dispatch;
 }
 
 /** α ← α - lr h; with decay "sqrt", lr/√τ at outer step τ. @throws ProblemError */
@@ -23,18 +27,19 @@ export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): 
   assertRate(lr);
   return {
     name: "sgd",
-    record({ hyper, gradient, progress }, count, offset) {
+    settings: { lr, decay },
+    record({ hyper, gradient, progress }, { count, view, lanes }) {
       return {
         label: "outer sgd",
-        code: outerSgd(count, { offset, lane: 0 }, { lr, decay: decay === "sqrt" }),
+        code: outerSgd(count, view, { lr, decay: decay === "sqrt" }),
         bindings: bindings(
           ["write", { block: hyper }],
           ["read", { block: gradient }],
           ["read", { block: progress }],
         ),
-        grid: [...linearGrid(count), 1],
+        grid: linearGrid(count, lanes),
         flops: 2 * count,
-        bytes: 12 * count,
+        bytes: 12 * count * lanes,
       };
     },
   };
@@ -55,9 +60,9 @@ export function adam({
   if (!(epsilon > 0)) throw new ProblemError(`Adam's epsilon is ${epsilon}: give a number > 0`);
   return {
     name: "adam",
-    record({ hyper, gradient, progress }, count, offset) {
-      const moment = (name: string) => new Block(name, "hyperparameters", 4 * count);
-      const view: View = { offset, lane: 0 };
+    settings: { lr, beta1, beta2, epsilon },
+    record({ hyper, gradient, progress }, { count, view, lanes }) {
+      const moment = (name: string) => new Block(name, "hyperparameters", 4 * count * lanes);
       return {
         label: "outer adam",
         code: outerAdam(count, view, { lr, beta1, beta2, epsilon }),
@@ -68,9 +73,9 @@ export function adam({
           ["write", { block: moment("first moment") }],
           ["write", { block: moment("second moment") }],
         ),
-        grid: [...linearGrid(count), 1],
+        grid: linearGrid(count, lanes),
         flops: 12 * count,
-        bytes: 28 * count,
+        bytes: 28 * count * lanes,
       };
     },
   };

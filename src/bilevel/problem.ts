@@ -1,7 +1,14 @@
 import { gather } from "../graph/operations/gather.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
-import { dataLeaves, Leaves, type Loss, type Tensors, type TracedLoss } from "../graph/trace.ts";
+import {
+  type DataLeaf,
+  dataLeaves,
+  Leaves,
+  type Loss,
+  type Tensors,
+  type TracedLoss,
+} from "../graph/trace.ts";
 import type { Values } from "../graph/values.ts";
 import { Batches } from "./batches.ts";
 import { type Constraint, checkConstraints, type Stated } from "./constraint.ts";
@@ -36,9 +43,12 @@ export interface Level<W extends string, H extends string, D extends string> {
 }
 
 export interface BilevelSpec<W extends string, H extends string, D extends string, E extends string> {
-  /** w_0. */
+  /** w_0; of each lane its own where it is `perLane`. */
   readonly parameters: Named<W>;
-  /** α, in named groups, and where it starts. A group may stand in a loss, or be η, μ or w_0. */
+  /**
+   * α, in named groups, and where it starts. A group may stand in a loss, or be η, μ or w_0. Where the groups are
+   * `perLane`, each lane has an α of its own.
+   */
   readonly hyper: Named<H>;
   readonly inner: Level<W, H, D> & {
     /** T, the horizon. */
@@ -51,8 +61,8 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
   /** The group that holds w_0, flat, with the parameters in their order; `parameters` then gives names and shapes. */
   readonly start?: NoInfer<H>;
   /**
-   * Independent inner problems side by side, each from the same w_0, with data of their own where it is `perLane`; the
-   * hypergradient is their mean.
+   * Independent inner problems side by side, with data of their own where it is `perLane`. They share α, and the
+   * hypergradient is their mean; or each has an α and a hypergradient of its own.
    */
   readonly lanes?: number;
   /** Seed of the batches. */
@@ -63,6 +73,7 @@ export interface BilevelSpec<W extends string, H extends string, D extends strin
 export interface TracedLevel {
   readonly traced: TracedLoss;
   readonly data: ReturnType<typeof dataLeaves>["resources"];
+  readonly arrays: Readonly<Record<string, DataLeaf>>;
   readonly batches: { readonly leaf: Tensor; readonly table: Batches } | undefined;
 }
 
@@ -72,6 +83,10 @@ export interface Problem<W extends string = string, H extends string = string> {
   readonly parameters: Named<W>;
   readonly hyper: Named<H>;
   readonly lanes: number;
+  /** So many α there are: one that all lanes share, or one for each. */
+  readonly owners: number;
+  /** The first axis of w and of α on the host, where the lanes are one. */
+  readonly laneAxis: { readonly parameters: number | undefined; readonly hyper: number | undefined };
   readonly steps: number;
   readonly optimizer: InnerOptimizer;
   readonly lr: Rate;
@@ -99,7 +114,8 @@ export function bilevel<
   positive("inner.steps", steps);
   positive("lanes", lanes);
   for (const given of [parameters, hyper, spec.inner.data, spec.outer.data]) assertFilled(given);
-  const leaves = new Leaves(parameters, hyper, { laned: { parameters: true, hyper: false } });
+  const owned = everyLaneOwns(hyper);
+  const leaves = new Leaves(parameters, hyper, { lanes, laned: { parameters: true, hyper: owned } });
   if (leaves.parameterLayout.size === 0) throw new ProblemError("there are no parameters");
   if (leaves.hyperLayout.size === 0) throw new ProblemError("there are no hyperparameters");
   if (start !== undefined && !leaves.hyperLayout.names.includes(start)) {
@@ -126,7 +142,8 @@ export function bilevel<
         `${name} is the group "${given}" of ${size(shape)} numbers: give one, or one for each of ${steps} steps`,
       );
     }
-    return { group: given, offset: leaves.hyperLayout.offset(given), perStep: size(shape) !== 1 };
+    const perStep = size(shape) !== 1;
+    return { group: given, offset: leaves.hyperLayout.offset(given), perStep, lane: leaves.lane.hyper };
   };
   const constraints = checkConstraints(hyper, spec.constraints);
   if (typeof optimizer.prepare !== "function")
@@ -139,7 +156,27 @@ export function bilevel<
   return {
     ...{ leaves, parameters, hyper, lanes, steps, optimizer, lr, momentum, start, constraints },
     ...{ inner, outer },
+    owners: owned ? lanes : 1,
+    laneAxis: {
+      parameters: lanes > 1 || isLaned(parameters) ? lanes : undefined,
+      hyper: owned ? lanes : undefined,
+    },
   };
+}
+
+function isLaned(given: Named<string>): boolean {
+  return Object.values(given).some(({ perLane }) => perLane);
+}
+
+/** Has each lane an α of its own? @throws ProblemError where it has a part of one and shares another */
+function everyLaneOwns(hyper: Named<string>): boolean {
+  const shared = Object.keys(hyper).filter((name) => !hyper[name]!.perLane);
+  if (isLaned(hyper) && shared.length > 0) {
+    throw new ProblemError(
+      `some groups of α are perLane and ${shared.map((name) => `"${name}"`).join(", ")} shared: make all of them perLane, with equal parts where they start alike, or none`,
+    );
+  }
+  return isLaned(hyper);
 }
 
 function assertFilled(given: Readonly<Record<string, Values>> = {}): void {
@@ -160,10 +197,10 @@ function traceLevel<W extends string, H extends string, D extends string>(
   { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
   { steps, seed, lanes }: { steps: number; seed: number; lanes: number },
 ): TracedLevel {
-  const { tensors, resources } = dataLeaves(data, lanes);
+  const { tensors, resources, arrays } = dataLeaves(data, lanes);
   const full: Loss<W, H, D> = (w, a, d) => loss(w, a, d, { rows: (tensor) => tensor });
   if (batch === undefined)
-    return { traced: leaves.trace(full, tensors), data: resources, batches: undefined };
+    return { traced: leaves.trace(full, tensors), data: resources, arrays, batches: undefined };
   const counts = new Set(
     Object.values<Values>(data).map(({ shape, perLane }) => shape[perLane ? 1 : 0] ?? 0),
   );
@@ -182,6 +219,7 @@ function traceLevel<W extends string, H extends string, D extends string>(
   return {
     traced: leaves.trace(sampled, tensors),
     data: resources,
+    arrays,
     batches: { leaf: index, table: new Batches({ examples, batch, steps, seed }) },
   };
 }

@@ -128,8 +128,8 @@ export class Programs {
       outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
       seeds: new Map([[leaves.parameters, lane.w], ...(hyper ? [[leaves.hyper, lane.a] as const] : [])]),
       after: [this.#prelude, this.#gradient],
-      lanes: count,
-      samePoint: true,
+      lanes: count * this.#problem.lanes,
+      points: this.#problem.lanes,
     }));
     const tangent = new Map([
       [leaves.parameters, { block: parameters }],

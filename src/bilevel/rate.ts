@@ -5,10 +5,16 @@ export type { Coefficient };
 /** A coefficient of the inner optimizer: a number, or a group of α with one value or one for each step. */
 export type Rate =
   | { readonly value: number }
-  | { readonly group: string; readonly offset: number; readonly perStep: boolean };
+  | {
+      readonly group: string;
+      readonly offset: number;
+      readonly perStep: boolean;
+      /** Elements of α from one lane to the next, 0 where all lanes share it. */
+      readonly lane: number;
+    };
 
 /** A rate as kernels take it: a learned one is read from α. */
 export function coefficientOf(rate: Rate): Coefficient {
   if ("value" in rate) return { literal: rate.value };
-  return { view: { offset: rate.offset, lane: 0 }, perStep: rate.perStep };
+  return { view: { offset: rate.offset, lane: rate.lane }, perStep: rate.perStep };
 }

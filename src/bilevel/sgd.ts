@@ -90,8 +90,8 @@ class SgdKernels implements InnerKernels {
       ["read", { block: vectors.gradient }],
       ["write", { block: vectors.parameters }],
       this.state && ["write", { block: this.state.block }],
-      parameters ? ["write", vectors.storedParameters.slot(t - 1)] : undefined,
-      velocity ? ["write", this.#stored!.slot(t - 1)] : undefined,
+      parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
+      velocity ? ["overwrite", this.#stored!.slot(t - 1)] : undefined,
       vectors.coefficient(rate),
       this.state && vectors.coefficient(momentum),
       ["uniform", vectors.row(t)],
@@ -105,7 +105,7 @@ class SgdKernels implements InnerKernels {
     const { after, before } = product;
     vectors.dispatch(sequence, "adjoint step", count, 4, sgdAdjoint(this.#rule, product), [
       ["write", { block: vectors.adjoint }],
-      before || decay > 0 ? ["write", { block: vectors.direction }] : undefined,
+      before || decay > 0 ? [after ? "write" : "overwrite", { block: vectors.direction }] : undefined,
       after ? ["read", { block: vectors.curvature }] : undefined,
       before ? vectors.coefficient(rate) : undefined,
       after && before && velocity ? vectors.coefficient(momentum) : undefined,

@@ -41,6 +41,7 @@ export class Unroll {
     this.#gpu = gpu;
     this.steps = problem.steps;
     this.slots = Math.min(slots, problem.steps);
+    this.#assertDispatchable(1);
     this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
     this.vectors.begin(this.begin);
     this.vectors.beginLoop(this.main);
@@ -222,7 +223,7 @@ export class Unroll {
     this.perLane("contraction", code, 4 * this.flat.count, [
       ["read", { block: adjoint }],
       ["read", { block: curvature }],
-      ["write", { block: gamma }],
+      [t === 1 ? "overwrite" : "write", { block: gamma }],
       this.vectors.coefficient(rate),
       this.vectors.coefficient(mu),
       ["uniform", this.vectors.row(t)],
@@ -303,8 +304,8 @@ export class Unroll {
 
   /** Vectors like w to be pushed through products side by side. */
   columns(count: number): Columns {
-    this.#assertOneLane();
-    return new Columns(count, this.vectors.lane, 0);
+    this.#assertDispatchable(count);
+    return new Columns({ count, lanes: this.lanes }, this.vectors.lane, 0);
   }
 
   /** H_ww ẇ of all columns where `innerGradient` was last computed, at the current w. */
@@ -345,13 +346,14 @@ export class Unroll {
    * `carried`: the inner loop goes on where the last one ended, and so do they.
    */
   jacobian({ carried }: { carried: boolean }): Columns {
-    this.#assertOneLane();
-    const { leaves, start } = this.#problem;
+    const { leaves, lanes, start } = this.#problem;
     const { hyperLayout, parameterLayout } = leaves;
+    const count = hyperLayout.size;
+    this.#assertDispatchable(count);
     const goesOn = carried && this.vectors.optimizer.continues;
-    const state = this.vectors.stateTangent(goesOn ? this.begin : this.main, hyperLayout.size);
-    const along = this.hasMixed ? hyperLayout.size : 0;
-    const columns = new Columns(hyperLayout.size, this.vectors.lane, along, state);
+    const state = this.vectors.stateTangent(goesOn ? this.begin : this.main, count);
+    const along = this.hasMixed ? count : 0;
+    const columns = new Columns({ count, lanes }, this.vectors.lane, along, state);
     columns.clearHyper(this.main);
     const first = start === undefined ? undefined : hyperLayout.offset(start);
     columns.clearParameters(carried ? this.begin : this.main, parameterLayout.size, first);
@@ -369,9 +371,16 @@ export class Unroll {
     this.vectors.addColumnDots(this.main, parameters, count);
   }
 
-  #assertOneLane(): void {
-    if (this.lanes > 1)
-      throw new ProblemError("columns of a Jacobian are not there for problems with lanes: take one lane");
+  /** Lanes and columns are the third dimension of a grid. @throws ProblemError where it is too small */
+  #assertDispatchable(columns: number): void {
+    const most = this.#gpu.device.limits.maxComputeWorkgroupsPerDimension;
+    if (columns * this.lanes > most) {
+      const each = columns > 1 ? ` with ${columns} columns each` : "";
+      const instead = columns > 1 ? ", or an estimator without columns, as rmd()" : "";
+      throw new ProblemError(
+        `${this.lanes} lanes${each} are more than the ${most} that the adapter takes side by side: take fewer${instead}`,
+      );
+    }
   }
 
   /** w as it is now, with the batch of step t. */

@@ -27,7 +27,7 @@ export const SOUND = 0xffff_ffff;
 export class Vectors {
   /** w */
   readonly parameters: Block;
-  /** α; all lanes share it. */
+  /** α, which all lanes share or each has its own of. */
   readonly hyper: Block;
   /** h */
   readonly hypergradient: Block;
@@ -43,8 +43,8 @@ export class Vectors {
   readonly mixed: Block;
   /** ∇_α E, held to be added to h later. */
   readonly direct: Block;
-  /** Index of the first inner step after which a parameter was not finite, or SOUND. */
-  readonly status = new Block("status", "bookkeeping", 4, Uint32Array.of(SOUND));
+  /** Of each lane the index of the first inner step after which a parameter was not finite, or SOUND. */
+  readonly status: Block;
   /** Stored w_{t-1}. */
   readonly storedParameters: Trajectory;
   readonly optimizer: InnerKernels;
@@ -56,8 +56,9 @@ export class Vectors {
 
   /** `slots` states are stored; one buffer may have `limit` bytes. */
   constructor(problem: Problem, slots: number, limit: number) {
-    const { leaves, lanes, steps, optimizer } = problem;
+    const { leaves, lanes, owners, steps, optimizer } = problem;
     this.#problem = problem;
+    this.status = new Block("status", "bookkeeping", 4 * lanes, new Uint32Array(lanes).fill(SOUND));
     const w = leaves.lane.parameters;
     const a = align(leaves.hyperLayout.size, 4);
     this.lane = { w, a };
@@ -65,7 +66,8 @@ export class Vectors {
     this.parameters = block("w", "parameters", w);
     this.#initial = block("w_0", "parameters", w);
     this.#initial.initial = leaves.parameterLayout.pack(problem.parameters, lanes, w);
-    this.hyper = new Block("α", "hyperparameters", 4 * a, leaves.hyperLayout.pack(problem.hyper));
+    const hyper = leaves.hyperLayout.pack(problem.hyper, owners, a);
+    this.hyper = new Block("α", "hyperparameters", hyper.byteLength, hyper);
     this.gradient = block("∇L", "gradients", w);
     this.hypergradient = block("h", "gradients", a);
     this.direct = block("∇_α E", "gradients", a);
@@ -93,13 +95,14 @@ export class Vectors {
     const { start, leaves } = this.#problem;
     const count = leaves.parameterLayout.size;
     const to: View = { offset: 0, lane: this.lane.w };
-    const from: View = start === undefined ? to : { offset: leaves.hyperLayout.offset(start), lane: 0 };
+    const from: View =
+      start === undefined ? to : { offset: leaves.hyperLayout.offset(start), lane: leaves.lane.hyper };
     const source = start === undefined ? this.#initial : this.hyper;
     const code = stridedCopy(count, "i", "true", { primal: from }, { primal: to });
     this.dispatch(sequence, "copy", count, 2, code, [
       ["read", { block: source }],
       undefined,
-      ["write", { block: this.parameters }],
+      ["overwrite", { block: this.parameters }],
     ]);
     if (this.optimizer.continues) this.#clearState(sequence);
   }
@@ -141,7 +144,7 @@ export class Vectors {
       count,
       2,
       code,
-      [["read", { block: from }], undefined, ["write", { block: to }]],
+      [["read", { block: from }], undefined, ["overwrite", { block: to }]],
       1,
     );
   }
@@ -191,7 +194,7 @@ export class Vectors {
     { factor = 1, rate = false }: Weights,
   ): void {
     const flat: View = { offset: 0, lane: this.lane.w };
-    const out = { offset, lane: this.lane.a, perStep };
+    const out = { offset, lane: this.lane.a, element: perStep ? "step.index" : "0u" };
     const views = [flat, flat, out] as const;
     this.#dots(
       sequence,
@@ -204,15 +207,17 @@ export class Vectors {
     );
   }
 
-  /** h_c += ⟨p, x_c⟩ for the columns x_c, vectors like w one behind another, of a problem with one lane. */
+  /** h_c += ⟨p, x_c⟩ in each lane for the columns x_c, laid out as `Columns` are. */
   addColumnDots(sequence: Sequence, x: Block, columns: number): void {
+    const { steps, lanes } = this.#problem;
+    const { w, a } = this.lane;
     const views = [
-      { offset: 0, lane: 0 },
-      { offset: 0, lane: this.lane.w },
-      { offset: 0, lane: 1, perStep: false },
+      { offset: 0, lane: w, period: lanes },
+      { offset: 0, lane: w },
+      { offset: 0, lane: a, period: lanes, element: `lane / ${lanes}u` },
     ] as const;
     const once = { factor: 1, scale: this.#scale(false) };
-    this.#dots(sequence, this.#problem.steps, { block: this.adjoint }, { block: x }, views, once, columns);
+    this.#dots(sequence, steps, { block: this.adjoint }, { block: x }, views, once, columns * lanes);
   }
 
   #dots(
@@ -220,7 +225,7 @@ export class Vectors {
     t: number,
     a: Resource,
     b: Resource,
-    [left, right, out]: readonly [View, View, View & { perStep: boolean }],
+    [left, right, out]: readonly [View, View, View & { element: string }],
     weight: { factor: number; scale: Coefficient },
     lanes: number,
   ): void {
@@ -256,7 +261,7 @@ export class Vectors {
     });
     this.dispatch(sequence, "accumulate", count, 3, code, [
       ["read", { block: x }],
-      ["write", { block: y }],
+      [decay === 0 ? "overwrite" : "write", { block: y }],
       this.coefficient(scale),
       ["uniform", this.row(t)],
       read && ["read", { block: read }],
@@ -265,7 +270,7 @@ export class Vectors {
 
   #clear(sequence: Sequence, block: Block, count: number, lane: number, lanes?: number): void {
     const code = fill(0, count, { primal: { offset: 0, lane } });
-    this.dispatch(sequence, "fill", count, 1, code, [["write", { block }]], lanes);
+    this.dispatch(sequence, "fill", count, 1, code, [["overwrite", { block }]], lanes);
   }
 
   #scale(rate: boolean | "inverse"): Coefficient {
@@ -294,7 +299,7 @@ export class Vectors {
     lanes = this.#problem.lanes,
   ): void {
     const bound: Binding[] = bindings(...list);
-    const grid = [...linearGrid(count), lanes] as const;
+    const grid = linearGrid(count, lanes);
     sequence.add({
       label,
       code,

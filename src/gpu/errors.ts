@@ -23,14 +23,19 @@ export class DeviceLostError extends HypergradError {
   override name = "DeviceLostError";
 }
 
-/** A value became NaN or infinite; `outerStep` and `innerStep` (1-based) say where it was first seen. */
+/**
+ * A value became NaN or infinite; `outerStep` and `innerStep` (1-based) say where it was first seen, and `lanes` (0-based)
+ * in which of several.
+ */
 export class DivergenceError extends HypergradError {
   override name = "DivergenceError";
   readonly outerStep: number;
   readonly innerStep: number | undefined;
-  constructor(message: string, outerStep: number, innerStep?: number) {
+  readonly lanes: readonly number[] | undefined;
+  constructor(message: string, outerStep: number, innerStep?: number, lanes?: readonly number[]) {
     super(message);
     this.outerStep = outerStep;
     this.innerStep = innerStep;
+    this.lanes = lanes;
   }
 }

@@ -1,5 +1,5 @@
 import type { Block, Resource } from "./block.ts";
-import type { Dispatch, Sequence } from "./dispatch.ts";
+import { type Dispatch, type Sequence, workgroups } from "./dispatch.ts";
 import { HypergradError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { type Advice, assertFits, type MemoryReport, memoryReport } from "./memory.ts";
@@ -246,7 +246,7 @@ async function commandsOf(
       const offsets = dispatch.bindings.flatMap(({ resource }) =>
         resource.dynamic ? [resource.offset ?? 0] : [],
       );
-      list.push({ pipeline, bindGroup, offsets, grid: dispatch.grid });
+      list.push({ pipeline, bindGroup, offsets, grid: workgroups(dispatch.grid, gpu.choice) });
     }
     commands.set(sequence, list);
   }

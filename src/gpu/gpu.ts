@@ -1,5 +1,5 @@
 import { type AdapterChoice, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
-import type { Dispatch } from "./dispatch.ts";
+import type { Access, Dispatch } from "./dispatch.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
 
 export interface OpenOptions extends AdapterOptions {
@@ -20,6 +20,13 @@ interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
 }
+
+const bufferTypes: Readonly<Record<Access, GPUBufferBindingType>> = {
+  read: "read-only-storage",
+  write: "storage",
+  overwrite: "storage",
+  uniform: "uniform",
+};
 
 /** A device, its pipelines, and the first error it met. Every GPU object of the engine is made through here. */
 export class Gpu {
@@ -143,7 +150,7 @@ export class Gpu {
    */
   pipeline(dispatch: Dispatch): Promise<Pipeline> {
     const signature = dispatch.bindings.map(
-      ({ binding, access, resource }) => `${binding}${access}${resource.dynamic ? "*" : ""}`,
+      ({ binding, access, resource }) => `${binding}${bufferTypes[access]}${resource.dynamic ? "*" : ""}`,
     );
     const key = `${signature.join()}\n${dispatch.code}`;
     const known = this.#pipelines.get(key);
@@ -163,7 +170,7 @@ export class Gpu {
         binding,
         visibility: GPUShaderStage.COMPUTE,
         buffer: {
-          type: access === "read" ? "read-only-storage" : access === "write" ? "storage" : "uniform",
+          type: bufferTypes[access],
           hasDynamicOffset: resource.dynamic ?? false,
         },
       })),

@@ -1,6 +1,6 @@
 import { assertFilled, formatShape, type Shape, ShapeError, size } from "./shape.ts";
 import { type Tensor, view } from "./tensor.ts";
-import type { Values } from "./values.ts";
+import { laneShape, type Values } from "./values.ts";
 
 /** Where each of several named tensors stands in one flat vector. */
 export class Layout<Names extends string = string> {
@@ -47,7 +47,9 @@ export class Layout<Names extends string = string> {
         throw new ShapeError(`"${name}" is missing; wanted are ${this.names.join(", ")}`);
       if (given.data.length !== count && given.data.length !== lanes * count) {
         throw new ShapeError(
-          `"${name}" is ${formatShape(given.shape)}, wanted is ${formatShape(this.shape(name))}`,
+          `"${name}" is ${formatShape(given.shape)}, wanted is ${[[], ...(lanes > 1 ? [[lanes]] : [])]
+            .map((axis) => formatShape([...axis, ...this.shape(name)]))
+            .join(" or ")}`,
         );
       }
       for (let lane = 0; lane < lanes; lane++) {
@@ -58,7 +60,7 @@ export class Layout<Names extends string = string> {
     return flat;
   }
 
-  /** Values by name from the lanes' flat vectors; with `lanes`, each has the lane as first axis. */
+  /** Values by name from the lanes' flat vectors; with `lanes`, each is `perLane`, with the lane as first axis. */
   unpack(flat: Float32Array, lanes?: number, stride = this.size): Record<Names, Values> {
     return this.#map((name) => {
       const shape = this.shape(name);
@@ -68,7 +70,7 @@ export class Layout<Names extends string = string> {
         const start = lane * stride + this.offset(name);
         data.set(flat.subarray(start, start + count), lane * count);
       }
-      return { shape: lanes === undefined ? shape : [lanes, ...shape], data };
+      return lanes === undefined ? { shape, data } : { shape: [lanes, ...shape], data, perLane: true };
     });
   }
 
@@ -77,7 +79,11 @@ export class Layout<Names extends string = string> {
   }
 }
 
-export function layoutOf<Names extends string>(record: Readonly<Record<Names, Values>>): Layout<Names> {
-  const shapes = Object.entries<Values>(record).map(([name, { shape }]) => [name, shape]);
+/** Of what one lane has. @throws ShapeError where the parts of values `perLane` are not as many as the lanes */
+export function layoutOf<Names extends string>(
+  record: Readonly<Record<Names, Values>>,
+  lanes = 1,
+): Layout<Names> {
+  const shapes = Object.entries<Values>(record).map(([name, given]) => [name, laneShape(name, given, lanes)]);
   return new Layout(Object.fromEntries(shapes) as Record<Names, Shape>);
 }

@@ -1,13 +1,14 @@
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
+import { reduceSerial } from "../../shaders/reduce.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Block, Resource } from "../gpu/block.ts";
-import type { Access, Binding, Sequence } from "../gpu/dispatch.ts";
+import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
 import type { AdapterTraits } from "../host/gpu.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
 import { formatShape, size } from "./shape.ts";
-import { assembly, constantValue, type Operand, parents, type Tensor } from "./tensor.ts";
+import { assembly, constantValue, type KernelCode, type Operand, parents, type Tensor } from "./tensor.ts";
 
 /** A place for an output: a block, and elements from one lane to the next (0: one value for all lanes). */
 export interface Target {
@@ -31,8 +32,11 @@ export interface ProgramOptions {
   /** Values to compute and leave in memory for programs that come after. */
   readonly keep?: readonly Tensor[];
   readonly lanes: number;
-  /** All lanes are at the same point: they differ in their tangents alone, as the columns of a Jacobian do. */
-  readonly samePoint?: boolean;
+  /**
+   * So many points there are: lane l is at number l mod `points`, so that lanes at one point differ in their tangents
+   * alone, as the columns of a Jacobian do. Each lane has its own when absent.
+   */
+  readonly points?: number;
   readonly adapter: AdapterTraits;
 }
 
@@ -60,7 +64,7 @@ interface Kernel {
   readonly label: string;
   readonly code: string;
   readonly slots: readonly Slot[];
-  readonly grid: readonly [number, number, number];
+  readonly grid: Grid;
   readonly flops: number;
   readonly bytes: number;
   readonly shape: string;
@@ -133,7 +137,7 @@ export class Program {
         step.mode[part] ? this.#home(step.tensor, part, hosts, arena) : undefined;
       const [primal, tangent] = [home("primal"), home("tangent")];
       if (step.tensor.source.kind === "assembly") this.#assemble(step, primal, tangent);
-      else this.#kernels.push(this.#emit(step, primal, tangent));
+      else this.#emit(step, primal, tangent, arena);
       for (const place of ends.get(index) ?? []) this.#release(place.tensor, place.part, arena);
     });
     for (const { assembled, output } of this.#roots) {
@@ -176,7 +180,7 @@ export class Program {
   }
 
   get flops(): number {
-    return this.#kernels.reduce((sum, kernel) => sum + kernel.flops * kernel.grid[2], 0);
+    return this.#kernels.reduce((sum, kernel) => sum + kernel.flops * lanesOf(kernel.grid), 0);
   }
 
   /** Pieces that can be computed straight into the assembly that alone uses them. */
@@ -252,16 +256,13 @@ export class Program {
     let place: Place;
     if (host !== undefined) {
       const whole = this.#home(host.assembly, part, hosts, arena);
-      place = { at: whole.at, view: { offset: whole.view.offset + host.offset, lane: whole.view.lane } };
+      place = { at: whole.at, view: { ...whole.view, offset: whole.view.offset + host.offset } };
     } else if (target !== undefined) {
       place = { at: target.block, view: { offset: 0, lane: target.lane } };
     } else {
-      const laned = this.#isLaned(tensor, part);
-      const lane = laned ? Math.ceil(tensor.size / 4) * 4 : 0;
-      place = {
-        at: arena.take(4 * (laned ? lane * this.#options.lanes : tensor.size)),
-        view: { offset: 0, lane },
-      };
+      const lane = this.#isLaned(tensor, part) ? Math.ceil(tensor.size / 4) * 4 : 0;
+      const view = this.#view(part, lane);
+      place = { at: arena.take(4 * (lane > 0 ? lane * this.#lanesOf(view) : tensor.size)), view };
     }
     this.#places.set(tensor, { ...known, [part]: place });
     return place;
@@ -269,8 +270,8 @@ export class Program {
 
   /** Does a tensor, or its tangent, differ from lane to lane? */
   #isLaned(tensor: Tensor, part: Part): boolean {
-    const { lanes, samePoint, seeds } = this.#options;
-    if (lanes === 1 || (samePoint && part === "primal")) return false;
+    const { lanes, points = lanes, seeds } = this.#options;
+    if ((part === "primal" ? points : lanes) === 1) return false;
     const stack = [tensor];
     const seen = new Set(stack);
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
@@ -288,21 +289,34 @@ export class Program {
     const { source } = tensor;
     if (source.kind === "view") {
       const { at, view } = this.#find(source.base, part);
-      return { at, view: { offset: view.offset + source.offset, lane: view.lane } };
+      return { at, view: { ...view, offset: view.offset + source.offset } };
     }
     if (source.kind === "leaf") {
-      const { samePoint, seeds } = this.#options;
-      const lane = part === "tangent" ? (seeds?.get(tensor) ?? 0) : samePoint ? 0 : source.lane;
-      return { at: { leaf: tensor, part }, view: { offset: 0, lane } };
+      const lane = part === "tangent" ? (this.#options.seeds?.get(tensor) ?? 0) : source.lane;
+      return { at: { leaf: tensor, part }, view: this.#view(part, lane) };
     }
     const place = this.#places.get(tensor)?.[part];
     if (place !== undefined) return place;
-    if (part === "primal" && this.schedule.borrowed.has(tensor))
-      return this.#lender(tensor).#find(tensor, part);
+    if (part === "primal" && this.schedule.borrowed.has(tensor)) {
+      const { at, view } = this.#lender(tensor).#find(tensor, part);
+      return { at, view: { ...this.#view(part, view.lane), offset: view.offset } };
+    }
     throw new Error(`"${this.name}" reads a ${part} that was not computed`);
   }
 
-  #emit({ tensor, mode, reads }: Step, primal: Place | undefined, tangent: Place | undefined): Kernel {
+  /** How the lanes see what stands `lane` elements apart from the start of its place on. */
+  #view(part: Part, lane: number): View {
+    const { points } = this.#options;
+    return { offset: 0, lane, ...(part === "primal" && lane > 0 && { period: points }) };
+  }
+
+  /** The kernel of a step, and where it writes in parts the one that adds them up. */
+  #emit(
+    { tensor, mode, reads }: Step,
+    primal: Place | undefined,
+    tangent: Place | undefined,
+    arena: Arena,
+  ): void {
     if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
     const { rule, inputs } = tensor.source;
     const slots: Slot[] = [];
@@ -324,31 +338,67 @@ export class Program {
             : undefined,
       };
     });
+    const { adapter } = this.#options;
+    const parts = rule.parts?.(mode, adapter) ?? 1;
+    const inParts = (whole: Place | undefined): Place | undefined => {
+      if (whole === undefined || parts === 1) return whole;
+      const lanes = this.#lanesOf(whole.view);
+      const view = { ...whole.view, offset: 0, lane: lanes > 1 ? parts * tensor.size : 0 };
+      return { at: arena.take(4 * parts * tensor.size * lanes), view };
+    };
+    const written = { primal: inParts(primal), tangent: inParts(tangent) };
     const outSlot = rule.slots ?? inputs.length;
     const out: Operand = {
       shape: tensor.shape,
-      primal: primal && bind(2 * outSlot, "write", primal, tensor.size),
-      tangent: tangent && bind(2 * outSlot + 1, "write", tangent, tensor.size),
+      primal: written.primal && bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
+      tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
-    const { code, grid, flops } = rule.kernel(
-      { inputs: operands, out, adapter: this.#options.adapter },
-      mode,
-    );
+    const { code, grid, flops } = rule.kernel({ inputs: operands, out, adapter }, mode);
     const shapes = inputs.map((input) => formatShape(input.shape)).join(" ");
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
-    return {
+    this.#kernels.push({
       label: `${rule.name}${part}`,
       code,
       slots,
-      grid: [...grid, Math.max(this.#lanesOf(out.primal), this.#lanesOf(out.tangent))],
+      grid: inLanes(grid, Math.max(this.#lanesOf(out.primal), this.#lanesOf(out.tangent))),
       flops,
       bytes,
       shape: `${shapes} → ${formatShape(tensor.shape)}`,
+    });
+    if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
+    for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
+      if ("bytes" in at) arena.release(at);
+  }
+
+  /** Adds up the parts of an output, in their order. */
+  #addParts(
+    { size: count, shape }: Tensor,
+    parts: number,
+    from: { primal: Place | undefined; tangent: Place | undefined },
+    to: { primal: Place | undefined; tangent: Place | undefined },
+  ): void {
+    const slots: Slot[] = [];
+    const bind = (binding: number, access: Access, place: Place | undefined): View | undefined => {
+      if (place) slots.push({ binding, access, at: place.at });
+      return place?.view;
     };
+    const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
+    const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
+    const lanes = Math.max(this.#lanesOf(y.primal), this.#lanesOf(y.tangent));
+    const halves = slots.length / 2;
+    this.#kernels.push({
+      label: "sum of parts",
+      code: reduceSerial({ outer: 1, reduced: parts, inner: count, square: false }, x, y),
+      slots,
+      grid: linearGrid(count, lanes),
+      flops: halves * parts * count,
+      bytes: 4 * halves * (parts + 1) * count * lanes,
+      shape: `${formatShape([parts, ...shape])} → ${formatShape(shape)}`,
+    });
   }
 
   #lanesOf(view: View | undefined): number {
-    return view !== undefined && view.lane > 0 ? this.#options.lanes : 1;
+    return view !== undefined && view.lane > 0 ? (view.period ?? this.#options.lanes) : 1;
   }
 
   /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
@@ -375,12 +425,12 @@ export class Program {
 
   #fill(value: number, offset: number, count: number, whole: Place): void {
     if (count === 0) return;
-    const view: View = { offset: whole.view.offset + offset, lane: whole.view.lane };
+    const view: View = { ...whole.view, offset: whole.view.offset + offset };
     this.#kernels.push({
       label: "fill",
       code: fillShader(value, count, { primal: view }),
-      slots: [{ binding: 0, access: "write", at: whole.at }],
-      grid: [...linearGrid(count), this.#lanesOf(view)],
+      slots: [{ binding: 0, access: "overwrite", at: whole.at }],
+      grid: linearGrid(count, this.#lanesOf(view)),
       flops: 0,
       bytes: 4 * count,
       shape: formatShape([count]),
@@ -389,15 +439,15 @@ export class Program {
 
   #move(from: Place, offset: number, count: number, whole: Place): void {
     if (from.at === whole.at) return;
-    const view: View = { offset: whole.view.offset + offset, lane: whole.view.lane };
+    const view: View = { ...whole.view, offset: whole.view.offset + offset };
     this.#kernels.push({
       label: "copy",
       code: stridedCopy(count, "i", "true", { primal: from.view }, { primal: view }),
       slots: [
         { binding: 0, access: "read", at: from.at },
-        { binding: 2, access: "write", at: whole.at },
+        { binding: 2, access: "overwrite", at: whole.at },
       ],
-      grid: [...linearGrid(count), this.#lanesOf(view)],
+      grid: linearGrid(count, this.#lanesOf(view)),
       flops: 0,
       bytes: 8 * count,
       shape: formatShape([count]),
@@ -407,6 +457,11 @@ export class Program {
 
 function baseOf(tensor: Tensor): Tensor {
   return tensor.source.kind === "view" ? tensor.source.base : tensor;
+}
+
+/** A kernel's grid over lanes. */
+function inLanes(grid: KernelCode["grid"], lanes: number): Grid {
+  return "elements" in grid ? linearGrid(grid.elements, lanes) : [...grid, lanes];
 }
 
 function leafResource(leaf: Tensor, part: Part, leaves: LeafBindings): Resource {

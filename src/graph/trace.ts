@@ -2,8 +2,8 @@ import { align, Block, type Resource } from "../gpu/block.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { gradients } from "./reverse.ts";
 import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
-import { constant, leaf, type Tensor } from "./tensor.ts";
-import { dtypeOf, type Values } from "./values.ts";
+import { constant, type DType, leaf, type Tensor } from "./tensor.ts";
+import { dtypeOf, laneShape, type Values } from "./values.ts";
 
 /** Named graph tensors, as a loss receives them. */
 export type Tensors<Names extends string = string> = Readonly<Record<Names, Tensor>>;
@@ -28,10 +28,10 @@ export class Leaves<W extends string, H extends string> {
   constructor(
     parameters: Readonly<Record<W, Values>>,
     hyper: Readonly<Record<H, Values>>,
-    { laned }: { laned: { parameters: boolean; hyper: boolean } },
+    { laned, lanes = 1 }: { laned: { parameters: boolean; hyper: boolean }; lanes?: number },
   ) {
-    this.parameterLayout = layoutOf(parameters);
-    this.hyperLayout = layoutOf(hyper);
+    this.parameterLayout = layoutOf(parameters, lanes);
+    this.hyperLayout = layoutOf(hyper, lanes);
     this.lane = {
       parameters: laned.parameters ? align(this.parameterLayout.size, 4) : 0,
       hyper: laned.hyper ? align(this.hyperLayout.size, 4) : 0,
@@ -62,6 +62,14 @@ export interface TracedLoss {
   readonly dependsOn: { readonly parameters: boolean; readonly hyper: boolean };
 }
 
+/** An array of data: its leaf in the graph, the buffer that holds it, and what may take its place. */
+export interface DataLeaf {
+  readonly tensor: Tensor;
+  readonly block: Block;
+  /** Other numbers, as the buffer holds them. @throws ShapeError unless they have the same shape and type */
+  pack(given: Values): Float32Array | Int32Array;
+}
+
 /**
  * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each.
  * @throws ShapeError where the parts are not as many as the lanes.
@@ -69,29 +77,41 @@ export interface TracedLoss {
 export function dataLeaves<D extends string>(
   data: Readonly<Record<D, Values>>,
   lanes = 1,
-): { tensors: Tensors<D>; resources: [Tensor, Resource][] } {
-  const entries = Object.entries<Values>(data).map(([name, given]) => {
-    assertFilled(name, given.shape);
-    const [parts, ...rest] = given.shape;
-    if (given.perLane && parts !== lanes) {
-      throw new ShapeError(
-        `"${name}" is ${formatShape(given.shape)} with a part for each lane: its first axis has to be ${lanes}`,
-      );
-    }
-    const shape = given.perLane ? rest : given.shape;
-    const lane = given.perLane ? align(size(shape), 4) : 0;
-    const tensor = leaf(name, shape, { dtype: dtypeOf(given), lane });
-    const packed = given.perLane ? spread(given.data, lanes, lane) : given.data;
-    return { name, tensor, block: new Block(name, "data", packed.byteLength, packed) };
-  });
+): { tensors: Tensors<D>; resources: [Tensor, Resource][]; arrays: Readonly<Record<D, DataLeaf>> } {
+  const entries = Object.entries<Values>(data).map(
+    ([name, given]) => [name, dataLeaf(name, given, lanes)] as const,
+  );
   return {
-    tensors: Object.fromEntries(entries.map(({ name, tensor }) => [name, tensor])) as Record<D, Tensor>,
-    resources: entries.map(({ tensor, block }) => [tensor, { block }]),
+    tensors: Object.fromEntries(entries.map(([name, { tensor }]) => [name, tensor])) as Record<D, Tensor>,
+    resources: entries.map(([, { tensor, block }]) => [tensor, { block }]),
+    arrays: Object.fromEntries(entries) as Record<D, DataLeaf>,
   };
 }
 
+function dataLeaf(name: string, given: Values, lanes: number): DataLeaf {
+  assertFilled(name, given.shape);
+  const shape = laneShape(name, given, lanes);
+  const [dtype, lane] = [dtypeOf(given), given.perLane ? align(size(shape), 4) : 0];
+  const spread = ({ data }: Values) => (given.perLane ? spreadOut(data, lanes, lane) : data);
+  const form = `${formatShape(given.shape)} of ${ARRAYS[dtype]}`;
+  const initial = spread(given);
+  return {
+    tensor: leaf(name, shape, { dtype, lane }),
+    block: new Block(name, "data", initial.byteLength, initial),
+    pack(other) {
+      const found = `${formatShape(other.shape)} of ${ARRAYS[dtypeOf(other)]}`;
+      if (found !== form) throw new ShapeError(`"${name}" is ${found}, the problem was stated with ${form}`);
+      if (other.data.length !== given.data.length)
+        throw new ShapeError(`"${name}" has ${other.data.length} numbers, which do not fill ${found}`);
+      return spread(other);
+    },
+  };
+}
+
+const ARRAYS: Readonly<Record<DType, string>> = { f32: "Float32Array", i32: "Int32Array" };
+
 /** The parts of an array, `lane` elements from one to the next. */
-function spread<T extends Float32Array | Int32Array>(parts: T, lanes: number, lane: number): T {
+function spreadOut<T extends Float32Array | Int32Array>(parts: T, lanes: number, lane: number): T {
   const length = parts.length / lanes;
   if (length === lane) return parts;
   const padded = (

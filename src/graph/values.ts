@@ -24,9 +24,32 @@ export function values(
   };
 }
 
-/** Data of which each lane has its own part, [lanes × …]; a loss sees the part. */
+/** Numbers of which each lane has its own part, [lanes × …]; a loss sees the part. */
 export function perLane(given: Values): Values {
   return { ...given, perLane: true };
+}
+
+/** The shape of what one lane sees. @throws ShapeError where the parts are not as many as the lanes */
+export function laneShape(name: string, { shape, perLane }: Values, lanes: number): Shape {
+  const [parts, ...rest] = shape;
+  if (!perLane) return shape;
+  if (parts !== lanes) {
+    throw new ShapeError(
+      `"${name}" is ${formatShape(shape)} with a part for each lane: its first axis has to be ${lanes}`,
+    );
+  }
+  return rest;
+}
+
+/** The parts of the lanes, or the whole where all lanes share it. */
+export function partsOf(given: Values): Values[] {
+  if (!given.perLane) return [given];
+  const [parts = 0, ...shape] = given.shape;
+  const count = size(shape);
+  return Array.from({ length: parts }, (_, lane) => ({
+    shape,
+    data: given.data.subarray(lane * count, (lane + 1) * count),
+  }));
 }
 
 export function filled(shape: Shape, value: number): Values {
