@@ -10,27 +10,20 @@ import {
   add,
   bestThreshold,
   bilevel,
-  correct,
   corruptLabels,
   crossEntropy,
   type Dataset,
-  differentiate,
-  type Estimator,
   firstOrder,
   flagScore,
   formatReport,
   Gpu,
   hypergradient,
   linear,
-  type MemoryReport,
   mean,
   mul,
   note,
-  onInterrupt,
-  optimize,
   parseArguments,
   print,
-  progress,
   Random,
   scale,
   sgd,
@@ -38,10 +31,10 @@ import {
   sigmoid,
   squaredNorm,
   table,
-  type Values,
   values,
   writeFile,
 } from "../src/index.ts";
+import { accuracy, inputs } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -60,7 +53,10 @@ import {
   sizeFlags,
   withoutParameters,
 } from "./common/flags.ts";
+import { finished, type Learned } from "./common/learn.ts";
+import { recorded, recordFlags, withoutRecording } from "./common/recorded.ts";
 
+const NAME = "hypercleaning";
 const TEST_GLYPHS = 2000;
 const L2 = 0.001;
 /** An example is flagged as wrong when σ(λ) < σ(-3), as in the paper. */
@@ -70,7 +66,7 @@ const SURE = 200;
 const PICTURED = 36;
 
 const options = await parseArguments(
-  "hypercleaning",
+  NAME,
   object({
     ...estimatorFlags("krmd"),
     ...innerFlags({ steps: 20, lr: 1 }),
@@ -87,6 +83,7 @@ const options = await parseArguments(
       }),
       "out",
     ),
+    ...recordFlags(NAME),
     ...jsonFlag(),
   }),
   {
@@ -135,17 +132,20 @@ async function experiment(): Promise<void> {
   const baseline = await trained(gpu, start);
   const sure = Float32Array.from(corrupted, (wrong) => (wrong ? -SURE : SURE));
   const ceiling = await trained(gpu, sure);
-  const learned = await clean(gpu, estimator);
-  await saveWeights(learned, label);
+  const steps = { gpu, estimator, optimizer: outerOptimizerOf(options), steps: options.outerSteps };
+  const run = { name: NAME, out: options.out, settings: settings(label) };
+  const learned = await finished(recorded(problem, steps, options, run));
+  const lambda = learned.hyper.lambda.data as Float32Array;
+  await saveWeights(lambda, { ...run.settings, outerStepsDone: learned.steps });
   const results: Results = {
     adapter: gpu.choice.description,
     label,
     learned,
-    scores: { baseline, ceiling, cleaned: await trained(gpu, learned.lambda) },
-    flagged: Array.from(learned.lambda, (weight) => weight < FLAGGED),
-    best: bestThreshold(learned.lambda, corrupted),
+    scores: { baseline, ceiling, cleaned: await trained(gpu, lambda) },
+    flagged: Array.from(lambda, (weight) => weight < FLAGGED),
+    best: bestThreshold(lambda, corrupted),
   };
-  const picture = await drawLowest(learned.lambda);
+  const picture = await drawLowest(lambda);
   if (options.json) printJson(results);
   else printTables(results, picture);
   gpu.close();
@@ -155,15 +155,11 @@ interface Results {
   readonly adapter: string;
   /** Of the estimator. */
   readonly label: string;
-  readonly learned: Learned;
+  readonly learned: Learned<"lambda">;
   readonly scores: Readonly<Record<"baseline" | "ceiling" | "cleaned", Score>>;
   /** Which examples are said to be wrong. */
   readonly flagged: readonly boolean[];
   readonly best: ReturnType<typeof bestThreshold>;
-}
-
-function inputs({ images, labels }: Dataset): Values {
-  return values(images, [labels.length, pixels]);
 }
 
 interface Score {
@@ -175,74 +171,27 @@ interface Score {
 /** The classifier that T steps with these weights give. */
 async function trained(gpu: Gpu, lambda: Float32Array): Promise<Score> {
   const { parameters, outerLoss } = await hypergradient(weighted(lambda), { gpu, estimator: firstOrder() });
+  const [testAccuracy] = await accuracy(gpu, model, test, { parameters });
+  const [validationAccuracy] = await accuracy(gpu, model, val, { parameters });
   return {
-    testAccuracy: await accuracy(gpu, parameters, test),
-    validationAccuracy: await accuracy(gpu, parameters, val),
+    testAccuracy: testAccuracy!,
+    validationAccuracy: validationAccuracy!,
     validationLoss: outerLoss,
   };
 }
 
-async function accuracy(gpu: Gpu, parameters: typeof model.parameters, dataset: Dataset): Promise<number> {
-  const measure = await differentiate(gpu, {
-    parameters,
-    data: { x: inputs(dataset), y: values(dataset.labels) },
-    loss: (w, _hyper, { x, y }) => mean(correct(model.apply(w, x!), y!)),
-  });
-  const [share] = await measure.value();
-  measure.destroy();
-  return share!;
-}
-
-interface Learned {
-  readonly lambda: Float32Array;
-  /** Outer steps done. */
-  readonly steps: number;
-  readonly milliseconds: number;
-  readonly memory: MemoryReport;
-}
-
-/** Moves λ, until all steps are done or Ctrl-C. */
-async function clean(gpu: Gpu, estimator: Estimator): Promise<Learned> {
-  let interrupted = false;
-  const forget = onInterrupt(() => {
-    interrupted = true;
-    note("interrupted: finishing this outer step");
-  });
-  const bar = progress({ total: options.outerSteps, label: "outer step" });
-  const times: number[] = [];
-  try {
-    const steps = optimize(problem, {
-      gpu,
-      estimator,
-      optimizer: outerOptimizerOf(options),
-      steps: options.outerSteps,
-    });
-    for await (const step of steps) {
-      times.push(step.milliseconds);
-      bar.update(step.index, { "validation loss": step.outerLoss.toFixed(4) });
-      if (interrupted || step.index === options.outerSteps) {
-        const { lambda } = await step.hyper();
-        const milliseconds = times.sort((a, b) => a - b)[times.length >> 1]!;
-        return { lambda: lambda.data as Float32Array, steps: step.index, milliseconds, memory: step.memory };
-      }
-    }
-    throw new Error("the outer loop ended before its last step");
-  } finally {
-    bar.stop();
-    forget();
-  }
-}
-
 /** What was asked for, as it goes into the results. */
 function settings(label: string) {
-  const { data: _, json: _json, out: _out, set: _set, ...asked } = withoutParameters(options);
-  return { data: train.name, ...asked, estimator: label, test: test.labels.length };
+  const asked = withoutRecording(withoutParameters(options));
+  const { data: _, json: _json, out: _out, set: _set, ...rest } = asked;
+  return { data: train.name, ...rest, estimator: label, test: test.labels.length };
 }
 
-async function saveWeights(learned: Learned, label: string): Promise<void> {
+async function saveWeights(lambda: Float32Array, settings: object): Promise<void> {
   const file = {
-    settings: { ...settings(label), outerStepsDone: learned.steps },
-    lambda: Array.from(learned.lambda, (weight) => Number(weight.toPrecision(7))),
+    settings,
+    // Nine digits are enough to tell a 32-bit float from its neighbours.
+    lambda: Array.from(lambda, (weight) => Number(weight.toPrecision(9))),
     /** The labels trained with, which of them are wrong, and the examples' numbers in the training file. */
     label: [...labels],
     wrong: [...corrupted],

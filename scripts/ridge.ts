@@ -32,6 +32,7 @@ import {
   type Values,
   values,
 } from "../src/index.ts";
+import { inputs } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -152,10 +153,6 @@ function strongest({ innerLr }: { innerLr: number }): number {
   return Math.log(0.5 / innerLr);
 }
 
-function inputs({ images, labels }: Dataset): Values {
-  return values(images, [labels.length, features]);
-}
-
 async function images() {
   return { ...(await loadExamples({ ...options, glyphTest: TEST })), informative: undefined };
 }
@@ -174,7 +171,7 @@ function generate() {
       const score = truth.reduce((sum, weight, j) => sum + weight * images[row * FEATURES + j]!, 0);
       return random.uniform() < 1 / (1 + Math.exp(-score)) ? 1 : 0;
     });
-    return { name: "generated", images, labels, rows: 1, columns: FEATURES, classes: 2 };
+    return { name: "generated", images, labels, channels: 1, rows: 1, columns: FEATURES, classes: 2 };
   };
   const { train, val, test = TEST } = options;
   return { train: draw(train), val: draw(val), test: draw(test), informative };

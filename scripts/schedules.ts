@@ -12,7 +12,6 @@ import {
   box,
   correct,
   crossEntropy,
-  type Dataset,
   DivergenceError,
   differentiate,
   filled,
@@ -30,9 +29,9 @@ import {
   scalar,
   sgd,
   table,
-  type Values,
   values,
 } from "../src/index.ts";
+import { inputs } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -168,10 +167,6 @@ async function experiment(): Promise<void> {
   if (options.json) printJson(result);
   else printTables(result);
   gpu.close();
-}
-
-function inputs({ images, labels }: Dataset): Values {
-  return values(images, [labels.length, pixels]);
 }
 
 interface Schedule {

@@ -1,21 +1,27 @@
 /** hypergrad: hypergradients through whole training runs, on the GPU. */
 
 export { adamW } from "./bilevel/adam_w.ts";
+export type { Checkpoint, Fingerprint } from "./bilevel/checkpoint.ts";
 export { box, type Constraint, nonNegative, simplex, symmetric } from "./bilevel/constraint.ts";
 export type { Estimator } from "./bilevel/estimator.ts";
 export type { InnerOptimizer } from "./bilevel/inner_optimizer.ts";
 export type { LinearSolve } from "./bilevel/linear_solve.ts";
 export { hypergradient, type OptimizeOptions, type OuterStep, optimize } from "./bilevel/optimize.ts";
-export { OuterLoop } from "./bilevel/outer_loop.ts";
+export type { LaneEntry } from "./bilevel/outer_log.ts";
+export { OuterLoop, type TaskData } from "./bilevel/outer_loop.ts";
 export { adam, gradientDescent, type OuterOptimizer } from "./bilevel/outer_optimizer.ts";
 export { type Batch, type BilevelSpec, bilevel, type Problem, ProblemError } from "./bilevel/problem.ts";
 export { sgd } from "./bilevel/sgd.ts";
 export type { Unroll } from "./bilevel/unroll.ts";
-export { type Dataset, split, take } from "./data/dataset.ts";
+export { type CharacterOptions, characters } from "./data/characters.ts";
+export { type Files, loadCifar10, loadCifar100 } from "./data/cifar.ts";
+export { type Dataset, imageSize, split, take } from "./data/dataset.ts";
 export { DataError } from "./data/error.ts";
 export { glyphs } from "./data/glyphs.ts";
 export { loadImageSet } from "./data/image-set.ts";
 export { bestThreshold, corruptLabels, flagScore } from "./data/noise.ts";
+export { loadOmniglot, type OmniglotOptions } from "./data/omniglot.ts";
+export { splitClasses, type Task, type TaskOptions, TaskSampler } from "./data/tasks.ts";
 export {
   type CheckOptions,
   checkGradient,
@@ -66,8 +72,9 @@ export * from "./gpu/errors.ts";
 export { Gpu, type OpenOptions } from "./gpu/gpu.ts";
 export { formatBytes, formatReport, type MemoryReport } from "./gpu/memory.ts";
 export { type Differentiable, differentiate } from "./graph/differentiate.ts";
+export { type BatchNormOptions, batchNorm } from "./graph/operations/batch_norm.ts";
 export { type Conv2dOptions, conv2d } from "./graph/operations/conv2d.ts";
-export { reshape, slice, transpose } from "./graph/operations/copy.ts";
+export { flatten, reshape, slice, transpose } from "./graph/operations/copy.ts";
 export { correct, crossEntropy } from "./graph/operations/cross_entropy.ts";
 export {
   elementwise,
@@ -94,13 +101,24 @@ export type { Tensor } from "./graph/tensor.ts";
 export { filled, perLane, scalar, type Values, values, zeros } from "./graph/values.ts";
 export { parseArguments } from "./host/arguments.ts";
 export { UsageError } from "./host/errors.ts";
-export { exists, readFile, writeFile } from "./host/files.ts";
+export { exists, listFolder, readFile, writeFile } from "./host/files.ts";
+export type { Signal } from "./host/interrupt.ts";
 export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
+export { type ConvLayer, type ConvNetOptions, convNet, splitLayers } from "./nn/conv_net.ts";
 export { linear, type Model, mlp } from "./nn/models.ts";
 export { type HoagOptions, type HoagStep, hoag, type InnerSolve } from "./outer/hoag.ts";
 export type { StepChange } from "./outer/step_length.ts";
 export type { Tolerance } from "./outer/tolerance.ts";
 export { Random } from "./random.ts";
+export {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type RunSettings,
+  readCheckpoint,
+  type SavedCheckpoint,
+  writeCheckpoint,
+} from "./report/checkpoint.ts";
 export { type Axis, type Curve, type Figure, figure, type Panel } from "./report/figure.ts";
+export { MetricsLog } from "./report/metrics_log.ts";
 export { sheet, type Tile } from "./report/sheet.ts";
 export { table } from "./report/table.ts";

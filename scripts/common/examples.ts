@@ -6,7 +6,8 @@ export interface ExampleOptions {
   readonly data?: string | undefined;
   readonly set?: "mnist" | "fashion-mnist" | undefined;
   readonly train: number;
-  readonly val: number;
+  /** So many, or the test examples. */
+  readonly val: number | "test";
   /** Absent: `glyphTest` glyphs, or all of the test file. */
   readonly test?: number | undefined;
   readonly glyphTest: number;
@@ -23,17 +24,18 @@ export interface Examples {
 
 /**
  * Disjoint random training and validation examples from the training file, test examples from the test file.
- * Glyphs are drawn for the purpose.
+ * Glyphs are drawn for the purpose. With `val: "test"` the validation examples are the test examples.
  * @throws UsageError when there are too few; DataError for files that are missing or damaged
  */
 export async function loadExamples(options: ExampleOptions): Promise<Examples> {
-  const { data, set = "mnist", train, val, glyphTest, seed } = options;
+  const { data, set = "mnist", train, glyphTest, seed } = options;
+  const val = options.val === "test" ? 0 : options.val;
   const random = new Random(seed);
   if (data === undefined) {
     const { test = glyphTest } = options;
     const all = glyphs({ count: train + val + test, seed });
     const order = random.fork("split").permutation(train + val + test);
-    return parts(all, order, train, val, take(all, order.subarray(train + val)));
+    return parts(all, order, options, take(all, order.subarray(train + val)));
   }
   const source = await loadImageSet(readFile, data, set, "train");
   const testing = await loadImageSet(readFile, data, set, "test");
@@ -42,13 +44,13 @@ export async function loadExamples(options: ExampleOptions): Promise<Examples> {
   enough("--test", test, testing);
   const order = random.fork("split").permutation(source.labels.length);
   const chosen = random.fork("test").permutation(testing.labels.length).subarray(0, test);
-  return parts(source, order, train, val, take(testing, chosen));
+  return parts(source, order, options, take(testing, chosen));
 }
 
-function parts(source: Dataset, order: Uint32Array, train: number, val: number, test: Dataset): Examples {
+function parts(source: Dataset, order: Uint32Array, { train, val }: ExampleOptions, test: Dataset): Examples {
   const trainIndex = order.slice(0, train);
-  const valIndex = order.subarray(train, train + val);
-  return { train: take(source, trainIndex), val: take(source, valIndex), test, trainIndex };
+  const clean = val === "test" ? test : take(source, order.subarray(train, train + val));
+  return { train: take(source, trainIndex), val: clean, test, trainIndex };
 }
 
 function enough(flags: string, wanted: number, { name, labels }: Dataset): void {

@@ -45,23 +45,25 @@ function parameterFlag<P extends ParameterName>(name: P) {
   const fewer = ofSteps && defaults.length > 0 ? ", or all if fewer" : "";
   const normally = defaults.length > 0 ? ` [${defaults.join(", ")}${fewer}]` : "";
   return optional(
-    option(`--${name}`, orWord<P>(words, kinds[kind](metavar)), {
+    option(`--${name}`, orWord(words, kinds[kind](metavar)) as ValueParser<"sync", ParameterValue<P>>, {
       description: message`with ${text(users.join(", "))}: ${text(`${about}${normally}`)}`,
     }),
   );
 }
 
-/** The values of a parameter: its numbers, and its words. */
-function orWord<P extends ParameterName>(
-  words: readonly string[],
+/** A number, or one of these words. */
+export function orWord<const W extends string>(
+  words: readonly W[],
   number: ValueParser<"sync", number>,
-): ValueParser<"sync", ParameterValue<P>> {
-  const either: ValueParser<"sync", number | string> = {
+): ValueParser<"sync", number | W> {
+  return {
     ...number,
-    parse: (input) => (words.includes(input) ? { success: true, value: input } : number.parse(input)),
-    format: (value) => (typeof value === "string" ? value : number.format(value)),
+    parse(input) {
+      const word = words.find((word) => word === input);
+      return word === undefined ? number.parse(input) : { success: true, value: word };
+    },
+    format: (value) => (typeof value === "number" ? number.format(value) : value),
   };
-  return either as ValueParser<"sync", ParameterValue<P>>;
 }
 
 /** The estimators that have this parameter. */

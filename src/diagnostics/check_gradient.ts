@@ -83,9 +83,10 @@ export async function checkGradient<W extends string, H extends string>(
   const h = await hypergradientBy(problem, gpu, estimator);
   // It costs the inner loop and E alone.
   const loop = await OuterLoop.prepare(problem, { gpu, estimator: firstOrder() });
+  // The sum over the α that there are: what the lanes' own hypergradients belong to.
   const value = async (): Promise<number> => {
     const [entry] = await loop.step({ restart: true, news: true });
-    return entry!.outerLoss;
+    return entry!.outerLoss * problem.owners;
   };
   try {
     const outerLoss = await value();
@@ -107,7 +108,7 @@ export async function checkGradient<W extends string, H extends string>(
       adapter: gpu.choice.description,
       problem: sizesOf(problem),
       estimator: estimator.name,
-      outerLoss,
+      outerLoss: outerLoss / problem.owners,
       groups,
       verdict: worst(groups),
     };

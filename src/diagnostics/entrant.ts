@@ -1,6 +1,7 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import type { LinearSolve } from "../bilevel/linear_solve.ts";
-import { type LogEntry, OuterLoop } from "../bilevel/outer_loop.ts";
+import type { LogEntry } from "../bilevel/outer_log.ts";
+import { OuterLoop } from "../bilevel/outer_loop.ts";
 import { type Problem, ProblemError } from "../bilevel/problem.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MemoryReport } from "../gpu/memory.ts";

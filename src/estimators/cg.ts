@@ -23,6 +23,7 @@ export function cg({ iterations = 20, tolerance = 1e-6, warm = false }: CgOption
     throw new ProblemError(`the tolerance is ${tolerance}: give a number in [1e-18, 1)`);
   return implicit({
     name: "cg",
+    settings: { iterations, tolerance, warm },
     products: iterations + Number(warm),
     solve(unroll) {
       const conjugate = new ConjugateGradients(unroll, { tolerance, warm });

@@ -13,6 +13,7 @@ export function checkpointed({ every }: { every?: number } = {}): Estimator {
   const segment = (steps: number) => Math.min(every ?? Math.ceil(Math.sqrt(steps)), steps);
   return {
     name: "checkpointed",
+    settings: { every },
     slots: segment,
     products: (steps) => steps,
     record(unroll) {

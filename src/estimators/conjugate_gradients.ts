@@ -37,11 +37,11 @@ export class ConjugateGradients {
     const { tolerance, bound } = this.#tolerance();
     if (warm) unroll.frozenProduct(this.q, { parameters: true, hyper: false });
     unroll.perLane("cg begin", conjugateBegin(count, view, { tolerance, warm }), 6 * count, [
-      ["write", { block: this.solves }],
+      ["overwrite", { block: this.solves }],
       ["read", { block: adjoint }],
-      ["write", { block: this.q }],
-      ["write", { block: this.#residual }],
-      ["write", { block: this.#direction }],
+      [warm ? "write" : "overwrite", { block: this.q }],
+      ["overwrite", { block: this.#residual }],
+      ["overwrite", { block: this.#direction }],
       warm ? ["read", { block: curvature }] : undefined,
       bound,
     ]);

@@ -4,7 +4,6 @@ import type { Estimator } from "../bilevel/estimator.ts";
  * Exact forward mode (Franceschi et al. 2017, "Forward-HG"): dw_t/dα is carried along, a column for each of the H
  * elements of α, and h = ∇_α E + ⟨g_T, dw_T/dα⟩. T·H products, H at once; memory 2P·H, whatever T. For few
  * hyperparameters.
- * @throws ProblemError for a problem with lanes.
  */
 export function fmd(): Estimator {
   return forward("fmd", false);
@@ -14,7 +13,6 @@ export function fmd(): Estimator {
  * Real-time hyperparameter optimization (Franceschi et al. 2017, §4): forward mode whose Jacobian goes on with the
  * inner loop. To be run with `mode: "warm"` and Δ inner steps, after which α moves while w, v and dw/dα stay.
  * From w_0 on it is exact for as long as α stands still. Memory as `fmd`.
- * @throws ProblemError for a problem with lanes.
  */
 export function rtho(): Estimator {
   return forward("rtho", true);

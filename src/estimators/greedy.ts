@@ -4,8 +4,8 @@ import { ProblemError } from "../bilevel/problem.ts";
 import { Block } from "../gpu/block.ts";
 
 export interface GreedyOptions {
-  /** γ in [0, 1], or "auto": measured at every step. */
-  readonly gamma: number | "auto";
+  /** γ in [0, 1], one for each lane where it is a list, or "auto": measured at every step. */
+  readonly gamma: number | readonly number[] | "auto";
   /** With "auto": the share that the measured curvature of earlier steps keeps. */
   readonly smoothing?: number;
 }
@@ -17,28 +17,39 @@ export interface GreedyOptions {
  *
  * The exact weight of m_t is the product of the Jacobians A_T ⋯ A_{t+1}. "auto" puts the contraction of each A_t along
  * g_t in place of γ, which also takes the w-half of every product, its backward pass, and one more vector.
- * @throws ProblemError for γ outside [0, 1], when w_0 is a hyperparameter (the sum has no term for it), or for "auto"
- * with an inner optimizer other than plain SGD with momentum.
+ * @throws ProblemError for γ outside [0, 1] or not one for each lane, when w_0 is a hyperparameter (the sum has no term
+ * for it), or for "auto" with an inner optimizer other than plain SGD with momentum.
  */
 export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
   const auto = gamma === "auto";
-  if (!auto && !(gamma >= 0 && gamma <= 1))
-    throw new ProblemError(`γ is ${gamma}: give a number in [0, 1], or "auto"`);
+  const given = auto ? [] : [gamma].flat();
+  for (const one of given) {
+    if (!(one >= 0 && one <= 1)) throw new ProblemError(`γ is ${one}: give a number in [0, 1], or "auto"`);
+  }
   if (!(smoothing >= 0 && smoothing < 1))
     throw new ProblemError(`the smoothing is ${smoothing}: give a number in [0, 1)`);
   return {
     name: "greedy",
+    settings: { gamma: auto ? gamma : given.join(" "), smoothing: auto ? smoothing : undefined },
     slots: () => 1,
     products: (steps) => steps,
     record(unroll) {
-      const { steps, needsOptimizerState, hasMixed } = unroll;
+      const { steps, lanes, needsOptimizerState, hasMixed } = unroll;
       const halves = { parameters: auto, hyper: true };
       if (unroll.learnsStart) {
         throw new ProblemError("w_0 is a hyperparameter: the greedy sum has no term for it. Use rmd()");
       }
       if (auto && !unroll.heavyBall)
         throw new ProblemError('gamma: "auto" knows the contraction of plain sgd() alone: give a number');
-      const measured = new Block("γ", "bookkeeping", 4 * CONTRACTION_LANE * unroll.lanes);
+      if (typeof gamma === "object" && given.length !== lanes)
+        throw new ProblemError(
+          `there are ${given.length} γ for ${lanes} lanes: give one for each, or one number`,
+        );
+      const perLane = new Block("γ", "bookkeeping", 4 * CONTRACTION_LANE * lanes);
+      perLane.initial = Float32Array.from(
+        { length: CONTRACTION_LANE * lanes },
+        (_, i) => given[i / CONTRACTION_LANE] ?? 0,
+      );
       const multiplies = hasMixed || auto;
       const store = multiplies && unroll.readsState(halves);
       unroll.clearHypergradient();
@@ -47,8 +58,8 @@ export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
         if (t < steps) unroll.outerGradient();
         else unroll.outerValue({ gradient: true, direct: "hold" });
         if (multiplies) unroll.productAlongOuterGradient(t, halves);
-        if (auto) unroll.contraction(t, measured, smoothing);
-        unroll.addMixed(t, { decay: auto ? measured : gamma, ...unroll.greedyWeights });
+        if (auto) unroll.contraction(t, perLane, smoothing);
+        unroll.addMixed(t, { decay: typeof gamma === "number" ? gamma : perLane, ...unroll.greedyWeights });
         unroll.addOptimizerTermsForward(t);
       }
       unroll.addDirect();

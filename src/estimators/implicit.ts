@@ -1,10 +1,12 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
+import type { Settings } from "../bilevel/settings.ts";
 import type { Unroll } from "../bilevel/unroll.ts";
 import type { Block } from "../gpu/block.ts";
 
 export interface ImplicitEstimator {
   readonly name: string;
+  readonly settings: Settings;
   /** Hessian products of the linear solver. */
   readonly products: number;
   /** Records a solver of H q = g, with g = p in `vectors.adjoint` and H = H_ww(w_T) linearized; returns q. */
@@ -17,9 +19,10 @@ export interface ImplicitEstimator {
  * @throws ProblemError when w_0, η or μ is a hyperparameter: a minimiser does not depend on how it was reached;
  * or with weight decay in the optimizer.
  */
-export function implicit({ name, products, solve }: ImplicitEstimator): Estimator {
+export function implicit({ name, settings, products, solve }: ImplicitEstimator): Estimator {
   return {
     name,
+    settings,
     slots: () => 0,
     products: () => products + 1,
     record(unroll) {

@@ -33,6 +33,7 @@ function iteration(
   const { factor, rate } = stepOf(step);
   return implicit({
     name,
+    settings: { iterations, step, momentum },
     products: iterations - 1,
     solve(unroll) {
       const { adjoint: g, curvature } = unroll.vectors;

@@ -8,7 +8,7 @@ import { reverseSweep } from "./sweep.ts";
  */
 export function krmd({ k }: { k: number }): Estimator {
   if (!(Number.isInteger(k) && k > 0)) throw new ProblemError(`K is ${k}: give a whole number > 0`);
-  return { name: "krmd", ...truncated((steps) => Math.min(k, steps)) };
+  return { name: "krmd", settings: { k }, ...truncated((steps) => Math.min(k, steps)) };
 }
 
 /** Exact reverse-mode (Franceschi et al. 2017, "Reverse-HG"): T products, T states stored. */

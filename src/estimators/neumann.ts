@@ -19,6 +19,7 @@ export function neumann({ terms, step }: NeumannOptions): Estimator {
   const { factor, rate } = stepOf(step);
   return implicit({
     name: "neumann",
+    settings: { terms, step },
     products: terms,
     solve(unroll) {
       const { adjoint: term, curvature } = unroll.vectors;

@@ -20,24 +20,25 @@ export interface NystromOptions {
  * Implicit differentiation by Nyström's low-rank inverse (Hataya & Yamada 2023): with k columns C of H, chosen at
  * random, and W their rows of the same indices, q = (C W⁻¹ Cᵀ + ρI)⁻¹ g by Woodbury's identity. k products, all at
  * once as columns, and one mixed product; memory P·k.
- * @throws ProblemError for a problem with lanes.
  */
 export function nystrom({ rank: most, rho = 0.01, seed = 0 }: NystromOptions): Estimator {
   positive("rank", most);
   if (!(Number.isFinite(rho) && rho > 0)) throw new ProblemError(`ρ is ${rho}: give a number > 0`);
   return implicit({
     name: "nystrom",
+    settings: { rank: most, rho, seed },
     products: most,
     solve(unroll) {
+      const { lanes } = unroll;
       const { count, view } = unroll.flat;
       const rank = Math.min(most, count);
       const indices = new Random(seed).permutation(count).slice(0, rank);
       const columns = unroll.columns(rank);
-      columns.parameters.initial = unitColumns(indices, view.lane);
+      columns.parameters.initial = unitColumns(indices, view.lane, lanes);
       unroll.columnProducts(columns);
 
-      const shape: HessianColumns = { count, view, indices: [...indices] };
-      const system = new Block("Nyström's system", "bookkeeping", 4 * rank * (rank + 1));
+      const shape: HessianColumns = { count, view, lanes, indices: [...indices] };
+      const system = new Block("Nyström's system", "bookkeeping", 4 * rank * (rank + 1) * lanes);
       const q = unroll.vector("q");
       const hessian = ["read", { block: columns.gradient }] as const;
       const g = ["read", { block: unroll.vectors.adjoint }] as const;
@@ -48,31 +49,31 @@ export function nystrom({ rank: most, rho = 0.01, seed = 0 }: NystromOptions): E
           hessian,
           g,
           ["read", { block: new Block("columns chosen", "bookkeeping", indices.byteLength, indices) }],
-          ["write", { block: system }],
+          ["overwrite", { block: system }],
         ),
-        grid: [rank + 1, rank, 1],
+        grid: [rank + 1, rank, lanes],
         flops: 2 * rank * (rank + 1) * count,
-        bytes: 8 * rank * (rank + 1) * count,
+        bytes: 8 * rank * (rank + 1) * count * lanes,
       });
       unroll.perLane("solve", solveSystem(rank), rank ** 3, [["write", { block: system }]]);
       unroll.main.add({
         label: "nystrom apply",
         code: nystromApply(shape, rho),
-        bindings: bindings(hessian, g, ["read", { block: system }], ["write", { block: q }]),
-        grid: [...linearGrid(count), 1],
+        bindings: bindings(hessian, g, ["read", { block: system }], ["overwrite", { block: q }]),
+        grid: linearGrid(count, lanes),
         flops: 2 * rank * count,
-        bytes: 4 * rank * count,
+        bytes: 4 * rank * count * lanes,
       });
       return q;
     },
   });
 }
 
-/** Row j is the unit vector of index j. */
-function unitColumns(indices: Uint32Array, lane: number): Float32Array {
-  const rows = new Float32Array(indices.length * lane);
+/** Column j is the unit vector of index j, in every lane. */
+function unitColumns(indices: Uint32Array, stride: number, lanes: number): Float32Array {
+  const columns = new Float32Array(indices.length * lanes * stride);
   indices.forEach((index, j) => {
-    rows[j * lane + index] = 1;
+    for (let lane = 0; lane < lanes; lane++) columns[(j * lanes + lane) * stride + index] = 1;
   });
-  return rows;
+  return columns;
 }

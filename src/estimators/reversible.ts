@@ -15,6 +15,7 @@ export function reversible({ range = 32 }: { range?: number } = {}): Estimator {
     throw new ProblemError(`the range is ${range}: give a number > 0, more than |w| and 8 |η v| will be`);
   return {
     name: "reversible",
+    settings: { range },
     slots: () => 0,
     products: (steps) => steps,
     record(unroll) {

@@ -4,6 +4,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { Tensors } from "../graph/trace.ts";
 import { type Values, zeros } from "../graph/values.ts";
 import { Random } from "../random.ts";
+import { heNormal } from "./initial.ts";
 
 /** Parameters by name with their first values, and the function of them. */
 export interface Model<W extends string> {
@@ -21,8 +22,8 @@ export function linear(inputs: number, outputs: number): Model<"weight" | "bias"
 }
 
 /**
- * Dense layers of the given widths, inputs first and outputs last, with an activation between. Weights start
- * normal with variance 2 / inputs (He et al. 2015), biases at zero.
+ * Dense layers of the given widths, inputs first and outputs last, with an activation between. Weights `weight1`, …
+ * start normal with variance 2 / inputs (He et al. 2015), biases `bias1`, … at zero.
  */
 export function mlp(
   widths: readonly number[],
@@ -34,9 +35,7 @@ export function mlp(
     .map((outputs, index) => ({ inputs: widths[index]!, outputs, index: index + 1 }));
   const parameters: Record<string, Values> = {};
   for (const { inputs, outputs, index } of layers) {
-    const spread = Math.sqrt(2 / inputs);
-    const weight = Float32Array.from({ length: inputs * outputs }, () => spread * random.normal());
-    parameters[`weight${index}`] = { shape: [outputs, inputs], data: weight };
+    parameters[`weight${index}`] = heNormal([outputs, inputs], random);
     parameters[`bias${index}`] = zeros([outputs]);
   }
   return {

@@ -1,7 +1,8 @@
 import { SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
-import { sumLanes } from "../../shaders/flat.ts";
-import { hyperStep, REPORT, report, SQUARES, squaredLength } from "../../shaders/hoag.ts";
+import { squaredLength, sumLanes } from "../../shaders/flat.ts";
+import { hyperStep, REPORT, report, SQUARES } from "../../shaders/hoag.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
+import { groupOf } from "../bilevel/group.ts";
 import { type LinearSolve, solveOf } from "../bilevel/linear_solve.ts";
 import { type Problem, ProblemError } from "../bilevel/problem.ts";
 import { Unroll } from "../bilevel/unroll.ts";
@@ -52,6 +53,11 @@ export class HoagLoop<W extends string, H extends string> {
     if (problem.inner.batches || problem.outer.batches) {
       throw new ProblemError(
         "the problem has mini-batches: hoag solves the inner problem to a tolerance, which takes the whole gradient. Leave batch out",
+      );
+    }
+    if (problem.owners > 1) {
+      throw new ProblemError(
+        "each lane has an α of its own: hoag adapts one step length, so give all lanes one α, or run them one by one",
       );
     }
     const blocks = blocksOf(problem, unroll);
@@ -132,16 +138,17 @@ export class HoagLoop<W extends string, H extends string> {
   }
 
   async #readHyper(block: Block): Promise<Record<H, Values>> {
-    const { hyperLayout } = this.#problem.leaves;
-    return hyperLayout.unpack(await this.#executable.readFloats(block, 0, hyperLayout.size));
+    const { leaves, laneAxis } = this.#problem;
+    const flat = await this.#executable.readFloats(block, 0, leaves.hyperLayout.size);
+    return leaves.hyperLayout.unpack(flat, laneAxis.hyper);
   }
 
   /** w; with several lanes, the lane is the first axis. */
   async parameters(): Promise<Record<W, Values>> {
-    const { leaves, lanes } = this.#problem;
+    const { leaves, lanes, laneAxis } = this.#problem;
     const lane = leaves.lane.parameters;
     const flat = await this.#executable.readFloats(this.#unroll.vectors.parameters, 0, lane * lanes);
-    return leaves.parameterLayout.unpack(flat, lanes === 1 ? undefined : lanes, lane);
+    return leaves.parameterLayout.unpack(flat, laneAxis.parameters, lane);
   }
 
   destroy(): void {
@@ -164,12 +171,8 @@ function blocksOf({ leaves, lanes }: Problem, { vectors }: Unroll) {
   };
 }
 
-function record(
-  { leaves, lanes, steps, constraints }: Problem,
-  unroll: Unroll,
-  blocks: Blocks,
-  iterations: number,
-) {
+function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: number) {
+  const { leaves, lanes, steps, constraints } = problem;
   const { hyper, gradient, hypergradient, lane, status } = unroll.vectors;
   const { hyperLayout } = leaves;
   const count = hyperLayout.size;
@@ -180,7 +183,7 @@ function record(
       label,
       code,
       bindings: bindings(...list),
-      grid: [...linearGrid(elements), 1],
+      grid: linearGrid(elements),
       flops: 2 * elements,
       bytes: 12 * elements,
     });
@@ -226,8 +229,7 @@ function record(
       ["write", { block: blocks.before }],
     ]);
     for (const name of hyperLayout.names) {
-      const [shape, offset] = [hyperLayout.shape(name), hyperLayout.offset(name)];
-      for (const projection of constraints[name]?.record(hyper, shape, offset) ?? [])
+      for (const projection of constraints[name]?.record(hyper, groupOf(problem, name)) ?? [])
         unroll.main.add(projection);
     }
     kernel("squared move", 1, squaredLength(count, flat, { first: SQUARES.move, other: true }), [

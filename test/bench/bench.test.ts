@@ -108,6 +108,33 @@ test("bench hypergradient: steady steps make nothing, and memory grows as it sho
   expect(result.profiles.map(({ estimator }) => estimator)).toEqual(["rmd", "greedy(0.9)"]);
 });
 
+test("bench lanes: one step of several lanes beside as many steps of one", async () => {
+  interface Pair {
+    gpu: number | null;
+    wall: number;
+  }
+  const result = await json<
+    About & {
+      rows: {
+        problem: string;
+        lanes: number;
+        together: Pair;
+        alone: Pair;
+        ratio: Pair;
+        streamed: { wall: number; sampling: number } | null;
+      }[];
+    }
+  >("lanes", "--quick");
+  expectAbout(result, "lanes");
+  expect(new Set(result.rows.map(({ problem }) => problem)).size).toBe(3);
+  for (const { problem, lanes, together, alone, ratio, streamed } of result.rows) {
+    expect([1, 4]).toContain(lanes);
+    for (const { wall } of [together, alone]) expect(wall).toBeGreaterThan(0);
+    expect(ratio.wall).toBeCloseTo(alone.wall / together.wall, 6);
+    expect(streamed === null).toBe(!problem.includes("one-shot"));
+  }
+});
+
 test("bench peers: hypergrad's own row agrees with the float64 reference", async () => {
   const { peers, ...about } = await json<
     About & { peers: { peer: string; rows: { estimator: string; seconds: number; error: number }[] }[] }

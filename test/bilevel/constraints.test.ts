@@ -47,7 +47,9 @@ async function project(constraint: Constraint, group: Values): Promise<{ once: n
   data.set(group.data, GUARD);
   const block = new Block("group", "hyperparameters", data.byteLength, data);
   const sequence = new Sequence("projection");
-  for (const kernel of constraint.record(block, group.shape, GUARD)) sequence.add(kernel);
+  const { shape } = group;
+  const placed = { shape, count: size(shape), view: { offset: GUARD, lane: 0 }, lanes: 1 };
+  for (const kernel of constraint.record(block, placed)) sequence.add(kernel);
   const executable = await Executable.build(gpu(), [sequence]);
   const found: number[][] = [];
   try {

@@ -313,15 +313,6 @@ describe("what is refused", () => {
     expect(gpu().counters.buffers).toBe(buffers);
   });
 
-  test("nystrom with lanes", async () => {
-    const run = hypergradient(problem(quadratic, { lanes: 2 }), {
-      gpu: gpu(),
-      estimator: nystrom({ rank: 2 }),
-    });
-    await expect(run).rejects.toThrow(ProblemError);
-    await expect(run).rejects.toThrow(/take one lane/);
-  });
-
   test.each([
     [() => neumann({ terms: -1 }), /N is -1: give a whole number ≥ 0/],
     [() => neumann({ terms: 1.5 }), /N is 1\.5/],

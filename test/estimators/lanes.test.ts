@@ -13,12 +13,8 @@ import { withGpu } from "../support/gpu.ts";
 import { plus } from "./dense.ts";
 
 const steps = 5;
-/** These three take a problem of one lane. */
-const single: readonly string[] = ["fmd", "rtho", "nystrom"];
 const estimators: readonly [string, Estimator][] = [
-  ...estimatorNames
-    .filter((name) => !single.includes(name))
-    .map((name): [string, Estimator] => [name, estimatorNamed(name, {}, steps).estimator]),
+  ...estimatorNames.map((name): [string, Estimator] => [name, estimatorNamed(name, {}, steps).estimator]),
   ["greedy(auto)", greedy({ gamma: "auto" })],
   ["cg, warm", cg({ warm: true, iterations: 5 })],
   ["reversible, of coarse range", reversible({ range: 256 })],

@@ -1,0 +1,188 @@
+// Inner problems side by side: one outer step of n lanes beside n outer steps of one lane, in the same run; and what
+// new tasks for every outer step cost.
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { optimize } from "../src/bilevel/optimize.ts";
+import { OuterLoop } from "../src/bilevel/outer_loop.ts";
+import { adam } from "../src/bilevel/outer_optimizer.ts";
+import { formatBytes } from "../src/gpu/memory.ts";
+import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
+import { progress } from "../src/host/terminal.ts";
+import { table } from "../src/report/table.ts";
+import { digits } from "./digits.ts";
+import { names, outputFlags, timingFlags, wholeNumbers } from "./flags.ts";
+import { type LaneCase, laneCases } from "./lane_cases.ts";
+import { median } from "./measure.ts";
+import { about, deliver, openForTiming } from "./result.ts";
+
+const options = await parseArguments(
+  "hypergrad bench lanes",
+  object({
+    lanes: withDefault(
+      option("--lanes", string({ metavar: "LIST" }), { description: message`Numbers of lanes, up to 4096.` }),
+      "1,8,32",
+    ),
+    samples: withDefault(
+      option("--samples", positiveInteger(), { description: message`Outer steps timed, after warm-up.` }),
+      7,
+    ),
+    ...timingFlags,
+    ...outputFlags,
+  }),
+  { description: "Times one outer step of n lanes beside n outer steps of one lane." },
+);
+const { quick } = options;
+const counts = quick ? [1, 4] : wholeNumbers("--lanes", options.lanes);
+const samples = quick ? 1 : options.samples;
+/** Most steps of one lane that are run for a comparison; of more lanes, as many are taken to take. */
+const BURST = 32;
+
+const gpu = await openForTiming(names(options.toggles));
+const timestamps = gpu.device.features.has("timestamp-query");
+
+interface Times {
+  /** Milliseconds: by timestamps, and until the log is on the host. Medians. */
+  readonly gpu: number | null;
+  readonly wall: number;
+}
+
+interface Row {
+  readonly problem: string;
+  readonly lanes: number;
+  /** One outer step of all lanes. */
+  readonly together: Times;
+  /** As many outer steps of one lane, with one readback after them. */
+  readonly alone: Times;
+  /** alone / together */
+  readonly ratio: Times;
+  /** An outer step with new tasks, sampled while the one before runs; and the sampling alone. */
+  readonly streamed: { readonly wall: number; readonly sampling: number } | null;
+  readonly bytes: number;
+}
+
+const total = laneCases.length * counts.length;
+const bar = progress({ total, label: "numbers of lanes" });
+const rows: Row[] = [];
+for (const one of laneCases) {
+  const burst = Math.min(Math.max(...counts), BURST);
+  const single = await OuterLoop.prepare(one.problem(1), { gpu, ...outer(one), every: burst });
+  try {
+    for (const lanes of counts) {
+      bar.update(rows.length, { now: `${lanes} of ${one.name}` });
+      rows.push(await measure(one, lanes, single));
+    }
+  } finally {
+    single.destroy();
+  }
+}
+bar.update(rows.length);
+bar.stop();
+
+function outer({ estimator }: LaneCase) {
+  return { estimator, optimizer: adam({ lr: 1e-3 }) };
+}
+
+async function measure(one: LaneCase, lanes: number, single: OuterLoop<string, string>): Promise<Row> {
+  const loop = await OuterLoop.prepare(one.problem(lanes), { gpu, ...outer(one) });
+  try {
+    const steps = Math.min(lanes, BURST);
+    const stepAlone = async () => {
+      for (let k = 1; k <= steps; k++) await single.step({ restart: true, news: k === steps });
+    };
+    const stepTogether = () => loop.step({ restart: true });
+    for (let i = 0; i < 2; i++) await stepTogether();
+    await stepAlone();
+    const times = {
+      together: { gpu: [] as number[], wall: [] as number[] },
+      alone: { gpu: [] as number[], wall: [] as number[] },
+    };
+    // In turns, so that both meet the same disturbances.
+    for (let i = 0; i < samples; i++) {
+      times.together.wall.push(await elapsed(stepTogether));
+      times.alone.wall.push((await elapsed(stepAlone)) * (lanes / steps));
+      if (!timestamps) continue;
+      times.together.gpu.push(await onGpu(loop));
+      times.alone.gpu.push((await onGpu(single)) * lanes);
+    }
+    const [together, alone] = [medians(times.together), medians(times.alone)];
+    return {
+      problem: one.name,
+      lanes,
+      together,
+      alone,
+      ratio: {
+        gpu: together.gpu === null || alone.gpu === null ? null : alone.gpu / together.gpu,
+        wall: alone.wall / together.wall,
+      },
+      streamed: one.data ? await stream(one, lanes, one.data) : null,
+      bytes: loop.memory.total,
+    };
+  } finally {
+    loop.destroy();
+  }
+}
+
+async function stream(
+  one: LaneCase,
+  lanes: number,
+  data: NonNullable<LaneCase["data"]>,
+): Promise<Row["streamed"]> {
+  const sampling: number[] = [];
+  const wall: number[] = [];
+  for await (const { index, milliseconds } of optimize(one.problem(lanes), {
+    gpu,
+    ...outer(one),
+    steps: samples + 2,
+    data(step) {
+      const start = performance.now();
+      const sampled = data(lanes, step);
+      sampling.push(performance.now() - start);
+      return sampled;
+    },
+  })) {
+    if (index > 2) wall.push(milliseconds);
+  }
+  return { wall: median(wall), sampling: median(sampling) };
+}
+
+async function onGpu({ executable, sequences }: OuterLoop<string, string>): Promise<number> {
+  const { begin, main, update } = sequences;
+  return (await executable.time(begin, main, update)) / 1e6;
+}
+
+async function elapsed(task: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await task();
+  return performance.now() - start;
+}
+
+function medians({ gpu, wall }: { gpu: readonly number[]; wall: readonly number[] }): Times {
+  return { gpu: gpu.length > 0 ? median(gpu) : null, wall: median(wall) };
+}
+
+await deliver(
+  { ...(await about("lanes", gpu.choice.description)), toggles: gpu.choice.toggles, samples, rows },
+  options,
+  ({ adapter }) =>
+    [
+      `${adapter}; milliseconds, medians of ${samples}`,
+      ...laneCases.map(({ name }) =>
+        table(
+          [name, "GPU", "alone", "ratio", "wall", "alone", "ratio", "new tasks: wall", "sampling", "bytes"],
+          rows
+            .filter(({ problem }) => problem === name)
+            .map(({ lanes, together, alone, ratio, streamed, bytes }) => [
+              `${lanes} lane${lanes > 1 ? "s" : ""}`,
+              ...[together.gpu, alone.gpu, ratio.gpu, together.wall, alone.wall, ratio.wall].map((value) =>
+                digits(value ?? undefined),
+              ),
+              ...[streamed?.wall, streamed?.sampling].map(digits),
+              formatBytes(bytes),
+            ]),
+        ),
+      ),
+    ].join("\n\n"),
+);

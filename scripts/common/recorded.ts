@@ -1,0 +1,145 @@
+/** The outer loop of a long run: its metrics in a log as they come, checkpoints, and the way back to them. */
+import { message } from "@optique/core/message";
+import { optional } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { positiveInteger } from "../../src/host/arguments.ts";
+import { interruptCode } from "../../src/host/interrupt.ts";
+import {
+  exists,
+  finish,
+  MetricsLog,
+  note,
+  type Problem,
+  type RunSettings,
+  readCheckpoint,
+  readFile,
+  UsageError,
+  writeCheckpoint,
+} from "../../src/index.ts";
+import { type FollowedStep, type FollowOptions, followed } from "./learn.ts";
+
+const MINUTES = 5;
+
+/** `--checkpoint`, `--checkpoint-every`, `--resume`, `--log`; `name` is that of the run's files. */
+export const recordFlags = (name: string) => ({
+  checkpoint: optional(
+    option("--checkpoint", string({ metavar: "FILE" }), {
+      description: message`where the run can be taken up again: written every ${String(MINUTES)} minutes and on Ctrl-C or SIGTERM [${files(name, "DIR").checkpoint} with --out DIR]`,
+    }),
+  ),
+  checkpointEvery: optional(
+    option("--checkpoint-every", positiveInteger("N"), {
+      description: message`write it every N outer steps instead`,
+    }),
+  ),
+  resume: option("--resume", {
+    description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet`,
+  }),
+  log: optional(
+    option("--log", string({ metavar: "FILE" }), {
+      description: message`the loss and more of each outer step, as JSON lines [${files(name, "DIR").log}]`,
+    }),
+  ),
+});
+
+export interface RecordOptions {
+  readonly checkpoint?: string | undefined;
+  readonly checkpointEvery?: number | undefined;
+  readonly resume: boolean;
+  readonly log?: string | undefined;
+}
+
+/** Where the files of a run are when no flag names them. */
+function files(name: string, folder: string): { checkpoint: string; log: string } {
+  return { checkpoint: `${folder}/${name}-checkpoint.npz`, log: `${folder}/${name}-log.jsonl` };
+}
+
+/** Without the flags above, which do not change what a run computes. */
+export function withoutRecording<T extends RecordOptions>(options: T): Omit<T, keyof RecordOptions> {
+  const { checkpoint: _, checkpointEvery: _every, resume: _resume, log: _log, ...rest } = options;
+  return rest;
+}
+
+/** What a run is called, and what it was asked for. */
+export interface Run {
+  readonly name: string;
+  /** The folder of its files. */
+  readonly out: string;
+  /** All that decides what it computes, but for the number of outer steps: it may be raised for a longer run. */
+  readonly settings: RunSettings;
+}
+
+/**
+ * The outer steps of `optimize`, recorded; what `measure` makes of a step goes to its line of the log. With `--resume` they start after the checkpoint's. On Ctrl-C the step under
+ * way is the last; on SIGTERM the program ends after it with 143. No checkpoint is written after the last step, so that
+ * a finished run that is resumed does its last steps, and what follows them, again.
+ * @throws UsageError for the checkpoint of a run with other settings; DataError for a damaged one; what `optimize` throws
+ */
+export async function* recorded<W extends string, H extends string>(
+  problem: Problem<W, H>,
+  options: FollowOptions<H>,
+  flags: RecordOptions,
+  { name, out, settings }: Run,
+  measure?: (step: FollowedStep<W, H>) => Promise<object>,
+): AsyncGenerator<FollowedStep<W, H>> {
+  const { checkpoint: path, log: logPath } = { ...files(name, out), ...given(flags) };
+  const adapter = options.gpu.choice.description;
+  const saved = flags.resume && (await exists(path)) ? await readCheckpoint(path) : undefined;
+  const done = saved?.checkpoint.step ?? 0;
+  if (flags.resume && saved === undefined) note(`there is no ${path} yet: starting at outer step 1`);
+  if (saved !== undefined) {
+    assertSameSettings(path, saved.settings, settings);
+    if (done >= options.steps)
+      throw new UsageError(`${path} is of a run with ${done} outer steps done: give more --outer-steps`);
+    const other = saved.adapter === adapter ? "" : `; it ran on ${saved.adapter}, so bits may differ`;
+    note(`going on after outer step ${done}, from ${path}${other}`);
+  }
+  const heading = { settings, adapter };
+  const log = saved
+    ? await MetricsLog.resume(logPath, done, heading)
+    : await MetricsLog.begin(logPath, heading);
+  if (saved) await log.add({ resumed: done, adapter });
+
+  let [lastStep, lastTime] = [done, performance.now()];
+  const isDue = (step: number) =>
+    flags.checkpointEvery === undefined
+      ? performance.now() - lastTime >= MINUTES * 60_000
+      : step - lastStep >= flags.checkpointEvery;
+  for await (const step of followed(problem, { ...options, resume: saved?.checkpoint })) {
+    const { index, latest, memory: _, isLast: _last, signal, lanes, ...news } = step;
+    await log.add({ step: index, ...news, ...(lanes.length > 1 && { lanes }), ...(await measure?.(step)) });
+    if (index === latest && index < options.steps && (signal !== undefined || isDue(index))) {
+      await writeCheckpoint(path, { checkpoint: await step.checkpoint(), settings, adapter });
+      [lastStep, lastTime] = [index, performance.now()];
+      if (signal !== undefined) note(`stopped after outer step ${index}: --resume goes on from ${path}`);
+      if (signal === "SIGTERM") await finish(interruptCode());
+    }
+    yield step;
+  }
+}
+
+/** The lines of a run's log so far, those before a break too. */
+export async function logged(
+  flags: RecordOptions,
+  { name, out }: Pick<Run, "name" | "out">,
+): Promise<Readonly<Record<string, unknown>>[]> {
+  const { log } = { ...files(name, out), ...given(flags) };
+  const text = new TextDecoder().decode(await readFile(log));
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+function given({ checkpoint, log }: RecordOptions): { checkpoint?: string; log?: string } {
+  return { ...(checkpoint !== undefined && { checkpoint }), ...(log !== undefined && { log }) };
+}
+
+function assertSameSettings(path: string, theirs: RunSettings, ours: RunSettings): void {
+  const names = [...new Set([...Object.keys(ours), ...Object.keys(theirs)])];
+  const differences = names
+    .filter((name) => name !== "outerSteps" && JSON.stringify(theirs[name]) !== JSON.stringify(ours[name]))
+    .map((name) => `${name} is ${theirs[name] ?? "not set"} there and ${ours[name] ?? "not set"} here`);
+  if (differences.length === 0) return;
+  throw new UsageError(
+    `${path} is of another run: ${differences.join(", ")}. Give the same flags, or start without --resume`,
+  );
+}

@@ -1,0 +1,329 @@
+// Data hyper-cleaning with a convolutional network (generalized greedy gradient-based hyperparameter optimization, §5.3,
+// Table 2): a weight for every training example is learned, by one estimator after the other, for several seeds side by
+// side. A seed draws the label noise and w_0; the images are the same for all.
+
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { optional, withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { estimatorList } from "../src/estimators/named.ts";
+import { choice, positiveInteger } from "../src/host/arguments.ts";
+import {
+  bestThreshold,
+  bilevel,
+  convNet,
+  corruptLabels,
+  crossEntropy,
+  type Estimator,
+  filled,
+  firstOrder,
+  formatBytes,
+  Gpu,
+  hypergradient,
+  type MemoryReport,
+  mean,
+  mul,
+  parseArguments,
+  perLane,
+  print,
+  Random,
+  sgd,
+  sigmoid,
+  table,
+  type Values,
+  values,
+} from "../src/index.ts";
+import { accuracy, inputs } from "./common/accuracy.ts";
+import { loadExamples } from "./common/examples.ts";
+import {
+  checkData,
+  dataFlags,
+  innerFlags,
+  jsonFlag,
+  momentumFlag,
+  noiseFlag,
+  orWord,
+  outerFlags,
+  outerOptimizerOf,
+  outerStepsFlag,
+  seedFlag,
+  sizeFlags,
+} from "./common/flags.ts";
+import { type Estimate, estimate, shown } from "./common/interval.ts";
+import { laneOf, sideBySide } from "./common/lanes.ts";
+import { finished } from "./common/learn.ts";
+import { recorded, recordFlags, withoutRecording } from "./common/recorded.ts";
+
+const NAME = "hypercleaning-cnn";
+const TEST_GLYPHS = 2000;
+/** Test images that are classified at once. */
+const AT_ONCE = 500;
+/** The row without learned weights. */
+const NONE = "none";
+
+const options = await parseArguments(
+  NAME,
+  object({
+    estimators: withDefault(
+      option("--estimators", string({ metavar: "LIST" }), {
+        description: message`a row for each of these: names with commas between, values of their parameters after a colon; none trains with equal weights`,
+      }),
+      `${NONE},t1t2,neumann:5,greedy:0.9,greedy:auto,rmd,krmd:5`,
+    ),
+    seeds: withDefault(
+      option("--seeds", positiveInteger("N"), {
+        description: message`runs of each row, side by side, with label noise and first parameters of their own`,
+      }),
+      5,
+    ),
+    ...innerFlags({ steps: 10, lr: 0.1 }),
+    ...momentumFlag(0.9),
+    start: withDefault(
+      option("--start", choice(["restart", "warm"]), {
+        description: message`each inner loop starts from w_0, or from where the last one ended`,
+      }),
+      "restart" as const,
+    ),
+    ...outerStepsFlag(200),
+    ...outerFlags({ outer: "adam", lr: 0.1 }),
+    finalSteps: optional(
+      option("--final-steps", positiveInteger("N"), {
+        description: message`train for so many steps from w_0 with the learned weights and test that; without it, the classifier that the last outer step ends with is tested`,
+      }),
+    ),
+    layers: withDefault(
+      option("--layers", positiveInteger("N"), {
+        description: message`convolutions by 3×3, each with relu and a 2×2 max-pool`,
+      }),
+      3,
+    ),
+    channels: withDefault(
+      option("--channels", positiveInteger("N"), { description: message`of each of them` }),
+      8,
+    ),
+    norm: option("--norm", { description: message`batch normalization after each convolution` }),
+    ...sizeFlags({ train: 1000, val: 1000, glyphTest: TEST_GLYPHS }),
+    val: withDefault(
+      option("--val", orWord(["test"], positiveInteger("N")), {
+        description: message`validation examples, none of which are training examples; test takes the test examples, as the paper does`,
+      }),
+      1000,
+    ),
+    valBatch: optional(
+      option("--val-batch", positiveInteger("N"), {
+        description: message`validation examples of an outer step, drawn anew for each; without it all`,
+      }),
+    ),
+    ...noiseFlag(0.5),
+    ...dataFlags(),
+    ...seedFlag(),
+    out: withDefault(
+      option("--out", string({ metavar: "DIR" }), {
+        description: message`folder for the logs and checkpoints, one of each for each row`,
+      }),
+      "out",
+    ),
+    ...recordFlags(`${NAME}-ROW`),
+    ...jsonFlag(),
+  }),
+  {
+    description:
+      "Learns a weight for each training example of a small convolutional network from wrong labels, with several estimators and seeds, and compares the test accuracies.",
+    check: (flags) =>
+      checkData(flags) ??
+      ((flags.checkpoint ?? flags.log) !== undefined && flags.estimators.includes(",")
+        ? "--checkpoint and --log name the file of one row: give one estimator, or --out DIR for the files of all"
+        : undefined),
+  },
+);
+const { seeds, innerSteps, outerSteps } = options;
+const { train, val, test } = await loadExamples({ ...options, glyphTest: TEST_GLYPHS });
+const examples = train.labels.length;
+/** Of each lane. */
+const models = Array.from({ length: seeds }, (_, lane) =>
+  convNet({
+    image: [train.channels, train.rows, train.columns],
+    layers: Array.from({ length: options.layers }, () => ({ channels: options.channels, pool: 2 })),
+    classes: train.classes,
+    norm: options.norm,
+    seed: options.seed + lane,
+  }),
+);
+const noisy = Array.from({ length: seeds }, (_, lane) =>
+  corruptLabels(train.labels, train.classes, options.noise, new Random(options.seed + lane).fork("noise")),
+);
+const model = models[0]!;
+
+export const problem = weighted(perLane(filled([seeds, examples], 0)), innerSteps);
+if (import.meta.main) await experiment();
+
+/** The inner problem weighs each example by σ(λ), λ of the lane; the outer one is the loss on clean data. */
+function weighted(lambda: Values, steps: number) {
+  const first = Object.keys(model.parameters).map((name) => [
+    name,
+    sideBySide(models.map(({ parameters }) => parameters[name]!)),
+  ]);
+  return bilevel({
+    lanes: seeds,
+    parameters: Object.fromEntries(first) as Record<string, Values>,
+    hyper: { lambda },
+    inner: {
+      data: { x: inputs(train), y: sideBySide(noisy.map(({ labels }) => values(labels))) },
+      loss: (w, { lambda }, { x, y }) => mean(mul(sigmoid(lambda), crossEntropy(model.apply(w, x), y))),
+      steps,
+      optimizer: sgd({ lr: options.innerLr, momentum: options.momentum }),
+    },
+    outer: {
+      data: { x: inputs(val), y: values(val.labels) },
+      loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
+      ...(options.valBatch !== undefined && { batch: options.valBatch }),
+    },
+    seed: options.seed,
+  });
+}
+
+/** A row of the table: an estimator, or none. */
+interface Row {
+  readonly label: string;
+  readonly estimator: Estimator;
+  /** So many move λ: with one that does not move, restarts are all alike. */
+  readonly outerSteps: number;
+}
+
+function rows(): Row[] {
+  const names = options.estimators.split(",").map((name) => name.trim());
+  return names.flatMap((name): Row[] =>
+    name === NONE
+      ? [{ label: NONE, estimator: firstOrder(), outerSteps: options.start === "warm" ? outerSteps : 1 }]
+      : estimatorList(name, innerSteps).map((chosen) => ({ ...chosen, outerSteps })),
+  );
+}
+
+interface Result {
+  readonly label: string;
+  readonly outerStepsDone: number;
+  readonly testAccuracy: Estimate;
+  readonly validationLoss: Estimate;
+  /** Of telling wrong labels from right ones by the best threshold of λ; absent where λ does not move. */
+  readonly bestF1?: Estimate;
+  readonly milliseconds: number;
+  readonly memory: MemoryReport;
+}
+
+async function experiment(): Promise<void> {
+  const wanted = rows();
+  const gpu = await Gpu.open();
+  const results: Result[] = [];
+  for (const row of wanted) {
+    const { interrupted, ...result } = await run(gpu, row);
+    results.push(result);
+    if (interrupted) break;
+  }
+  if (options.json) printJson(results, gpu.choice.description);
+  else printTable(results, gpu.choice.description);
+  gpu.close();
+}
+
+async function run(
+  gpu: Gpu,
+  { label, estimator, outerSteps }: Row,
+): Promise<Result & { interrupted: boolean }> {
+  const steps = {
+    gpu,
+    estimator,
+    optimizer: outerOptimizerOf(options),
+    steps: outerSteps,
+    mode: options.start,
+    reshuffle: options.valBatch !== undefined,
+    label: `${label}, outer step`,
+  };
+  // "greedy(0.9)" to "greedy-0.9"
+  const name = [NAME, ...label.split(/[(), ]+/)].filter(Boolean).join("-");
+  const settings = { ...asked(), estimator: label };
+  const learned = await finished(recorded(problem, steps, options, { name, out: options.out, settings }));
+  const { lambda } = learned.hyper;
+  const { parameters, lanes } =
+    options.finalSteps === undefined
+      ? learned
+      : await hypergradient(weighted(lambda, options.finalSteps), { gpu, estimator: firstOrder() });
+  const found = noisy.map(({ corrupted }, lane) => {
+    return bestThreshold(laneOf(lambda, lane).data as Float32Array, corrupted).f1;
+  });
+  return {
+    label,
+    outerStepsDone: learned.steps,
+    testAccuracy: estimate(await accuracy(gpu, model, test, { parameters, lanes: seeds, atOnce: AT_ONCE })),
+    validationLoss: estimate(lanes.map(({ outerLoss }) => outerLoss)),
+    ...(label !== NONE && { bestF1: estimate(found) }),
+    milliseconds: learned.milliseconds,
+    memory: learned.memory,
+    interrupted: learned.interrupted,
+  };
+}
+
+/** What was asked for, as it goes into the results. */
+function asked() {
+  const {
+    data: _,
+    json: _json,
+    out: _out,
+    set: _set,
+    estimators: _list,
+    ...rest
+  } = withoutRecording(options);
+  return { data: train.name, ...rest, test: test.labels.length };
+}
+
+function printJson(results: readonly Result[], adapter: string): void {
+  print(
+    JSON.stringify({
+      ...asked(),
+      adapter,
+      rows: results.map(({ label, milliseconds, memory, ...result }) => ({
+        estimator: label,
+        ...result,
+        msPerOuterStep: milliseconds,
+        bytes: memory,
+      })),
+    }),
+  );
+}
+
+function printTable(results: readonly Result[], adapter: string): void {
+  const body = results.map((result) => [
+    result.label,
+    shown(result.testAccuracy, 2, 100),
+    shown(result.validationLoss, 4),
+    result.bestF1 === undefined ? "–" : shown(result.bestF1, 3),
+    String(result.outerStepsDone),
+    result.milliseconds.toFixed(0),
+    formatBytes(result.memory.total),
+  ]);
+  const headings = [
+    "estimator",
+    "test accuracy, %",
+    "validation loss",
+    "F1, best threshold",
+    "outer steps",
+    "ms each",
+    "bytes",
+  ];
+  const { finalSteps, start, momentum, innerLr, noise, valBatch } = options;
+  const each = valBatch === undefined ? "" : `, ${valBatch} of them an outer step`;
+  const validation =
+    options.val === "test"
+      ? `the test images${each}`
+      : `${val.labels.length} other images${each} (the paper: on the test images)`;
+  const lines = [
+    table(headings, body),
+    "",
+    `${train.name}, each label redrawn with probability ${noise}: ${examples} training images; validation on ${validation}; ${test.labels.length} test images`,
+    `T = ${innerSteps}, η = ${innerLr}, μ = ${momentum}, ${start}; tested: ${finalSteps === undefined ? "w_T of the last outer step" : `${finalSteps} steps from w_0 with the learned weights`}`,
+    seeds === 1
+      ? `one seed, ${options.seed}`
+      : `mean and 95 % interval (Student's t) over ${seeds} seeds, which differ in label noise and w_0`,
+    `adapter: ${adapter}`,
+  ];
+  print(lines.join("\n"));
+}

@@ -1,0 +1,106 @@
+import { batchNorm } from "../graph/operations/batch_norm.ts";
+import { conv2d } from "../graph/operations/conv2d.ts";
+import { flatten, reshape } from "../graph/operations/copy.ts";
+import { relu } from "../graph/operations/elementwise.ts";
+import { dense } from "../graph/operations/matmul.ts";
+import { maxPool } from "../graph/operations/pool.ts";
+import { windowsAlong } from "../graph/operations/windows.ts";
+import { formatShape, ShapeError } from "../graph/shape.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { filled, type Values, zeros } from "../graph/values.ts";
+import { Random } from "../random.ts";
+import { heNormal } from "./initial.ts";
+import type { Model } from "./models.ts";
+
+/** A convolution, then normalization where there is one, activation, and max-pool where there is one. */
+export interface ConvLayer {
+  readonly channels: number;
+  /** Side of its kernel; default 3. */
+  readonly kernel?: number;
+  /** Default 1. */
+  readonly stride?: number;
+  /** Zeros around its images; default ⌊kernel / 2⌋, which keeps their size at stride 1. */
+  readonly padding?: number;
+  /** Side of the windows of its max-pool; none when absent. */
+  readonly pool?: number;
+}
+
+export interface ConvNetOptions {
+  /** Channels, rows and columns of an input. */
+  readonly image: readonly [channels: number, rows: number, columns: number];
+  readonly layers: readonly ConvLayer[];
+  /** Outputs of the dense layer at the end. */
+  readonly classes: number;
+  /** Default relu. */
+  readonly activation?: (x: Tensor) => Tensor;
+  /** Batch normalization after each convolution, with a factor and a shift for each channel instead of a bias. */
+  readonly norm?: boolean;
+  readonly seed?: number;
+}
+
+/**
+ * Convolutional layers and a dense one. Layer l, counted from 1 and the dense one last, has `weight{l}`, normal with
+ * variance 2 / inputs (He et al. 2015), and `bias{l}` from zero, or with `norm` `scale{l}` from one and `shift{l}` from
+ * zero. Inputs are [n × c·h·w] or [n×c×h×w]. @throws ShapeError where a layer leaves nothing of an image
+ */
+export function convNet({
+  image: [depth, rows, columns],
+  layers,
+  classes,
+  activation = relu,
+  norm = false,
+  seed = 0,
+}: ConvNetOptions): Model<string> {
+  const random = new Random(seed);
+  const parameters: Record<string, Values> = {};
+  let features: readonly [number, number, number] = [depth, rows, columns];
+  const convolutions = layers.map(
+    ({ channels, kernel = 3, stride = 1, padding = kernel >> 1, pool = 1 }, k) => {
+      const along = (length: number) =>
+        windowsAlong(windowsAlong(length, kernel, { stride, padding }), pool, { stride: pool, padding: 0 });
+      parameters[`weight${k + 1}`] = heNormal([channels, features[0], kernel, kernel], random);
+      if (norm) {
+        parameters[`scale${k + 1}`] = filled([channels], 1);
+        parameters[`shift${k + 1}`] = zeros([channels]);
+      } else parameters[`bias${k + 1}`] = zeros([channels]);
+      const result = [channels, along(features[1]), along(features[2])] as const;
+      if (result[1] < 1 || result[2] < 1) {
+        throw new ShapeError(
+          `layer ${k + 1} of convNet leaves nothing of ${formatShape(features)}: take smaller kernels, strides or pools`,
+        );
+      }
+      features = result;
+      return { layer: k + 1, stride, padding, pool };
+    },
+  );
+  const last = layers.length + 1;
+  parameters[`weight${last}`] = heNormal([classes, features[0] * features[1] * features[2]], random);
+  parameters[`bias${last}`] = zeros([classes]);
+  return {
+    parameters,
+    apply(w, x) {
+      const images = reshape(x, [-1, depth, rows, columns]);
+      const maps = convolutions.reduce((hidden, { layer, pool, ...windows }) => {
+        const out = conv2d(hidden, w[`weight${layer}`]!, { ...windows, bias: w[`bias${layer}`] });
+        const [scale, shift] = [w[`scale${layer}`], w[`shift${layer}`]];
+        const active = activation(norm ? batchNorm(out, { scale, shift }) : out);
+        return pool === 1 ? active : maxPool(active, { size: pool });
+      }, images);
+      return dense(flatten(maps), w[`weight${last}`]!, w[`bias${last}`]);
+    },
+  };
+}
+
+/**
+ * What belongs to these layers, counted from 1, and the rest: so that some layers are hyperparameters and the others
+ * are trained. Both together, `{ ...chosen, ...others }`, are what `apply` takes.
+ */
+export function splitLayers<T>(
+  parameters: Readonly<Record<string, T>>,
+  layers: readonly number[],
+): { chosen: Record<string, T>; others: Record<string, T> } {
+  const isChosen = (name: string) => layers.includes(Number(/\d+$/.exec(name)?.[0]));
+  const part = (wanted: boolean) =>
+    Object.fromEntries(Object.entries(parameters).filter(([name]) => isChosen(name) === wanted));
+  return { chosen: part(true), others: part(false) };
+}
