@@ -71,9 +71,10 @@ export interface Run {
 }
 
 /**
- * The outer steps of `optimize`, recorded; what `measure` makes of a step goes to its line of the log. With `--resume` they start after the checkpoint's. On Ctrl-C the step under
- * way is the last; on SIGTERM the program ends after it with 143. No checkpoint is written after the last step, so that
- * a finished run that is resumed does its last steps, and what follows them, again.
+ * The outer steps of `optimize`, recorded; what `measure` makes of a step goes to its line of the log. With `--resume`
+ * they start after the checkpoint's. On Ctrl-C the step under way is the last; on SIGTERM the program ends after it
+ * with 143. No checkpoint is written after the last step, so that a finished run that is resumed does its last steps,
+ * and what follows them, again.
  * @throws UsageError for the checkpoint of a run with other settings; DataError for a damaged one; what `optimize` throws
  */
 export async function* recorded<W extends string, H extends string>(

@@ -12,7 +12,10 @@ import { Random } from "../random.ts";
 import { heNormal } from "./initial.ts";
 import type { Model } from "./models.ts";
 
-/** A convolution, then normalization where there is one, activation, and max-pool where there is one. */
+/**
+ * A convolution, then normalization and max-pool where there are such, and the activation: one that never falls, like
+ * relu, gives the same before and after the pool, and after it there is less to do.
+ */
 export interface ConvLayer {
   readonly channels: number;
   /** Side of its kernel; default 3. */
@@ -83,8 +86,8 @@ export function convNet({
       const maps = convolutions.reduce((hidden, { layer, pool, ...windows }) => {
         const out = conv2d(hidden, w[`weight${layer}`]!, { ...windows, bias: w[`bias${layer}`] });
         const [scale, shift] = [w[`scale${layer}`], w[`shift${layer}`]];
-        const active = activation(norm ? batchNorm(out, { scale, shift }) : out);
-        return pool === 1 ? active : maxPool(active, { size: pool });
+        const normal = norm ? batchNorm(out, { scale, shift }) : out;
+        return activation(pool === 1 ? normal : maxPool(normal, { size: pool }));
       }, images);
       return dense(flatten(maps), w[`weight${last}`]!, w[`bias${last}`]);
     },
