@@ -12,6 +12,10 @@ time and memory of each.
   --estimators LIST  ${wrapped(estimatorNames)};
                      values of their parameters after a colon: rmd,krmd:5,greedy:0.9
   --repeats N        timed runs of each, fewer where they take seconds, after one that is not [5]
+  --every N          compare again after every N steps of an optimisation along the exact hypergradient, each
+                     estimator once; with
+  --until M          its steps, and
+  --rate LR          the rate of its Adam [0.1]
   --json             print one line of JSON instead of a table
   --runtime NAME     node (the default), deno, or browser
   --adapter NAME     auto, hardware, software, lavapipe, swiftshader, or a part of the adapter's name
@@ -25,19 +29,36 @@ export const compareCommand: Command = {
     runOnScript<CompareScriptOptions>(argv, {
       command: "compare",
       help,
-      flags: ["--estimators", "--repeats"],
+      flags: ["--estimators", "--repeats", "--every", "--until", "--rate"],
       program: "compareScript",
       module: "src/cli/compare.ts",
-      options({ "--estimators": estimators = "", "--repeats": repeats = "5" }, given) {
+      options(own, given) {
+        const { "--estimators": estimators = "", "--every": every, "--until": until, "--rate": rate } = own;
         if (estimators === "") throw new UsageError(`compare needs --estimators LIST\n${help}`);
         estimatorList(estimators);
-        if (!/^[1-9]\d*$/.test(repeats)) {
-          throw new UsageError(`--repeats is "${repeats}": give a whole number > 0`);
+        const repeats = count("--repeats", own["--repeats"] ?? "5");
+        if (every === undefined) {
+          if (until === undefined && rate === undefined) return { ...given, estimators, repeats };
+          throw new UsageError("--until and --rate belong to --every N");
         }
-        return { ...given, estimators, repeats: Number(repeats) };
+        if (own["--repeats"] !== undefined)
+          throw new UsageError("with --every each estimator runs once: leave --repeats out");
+        if (until === undefined) throw new UsageError("--every N needs --until M");
+        const along = {
+          every: count("--every", every),
+          until: count("--until", until),
+          rate: Number(rate ?? 0.1),
+        };
+        if (!(along.rate > 0)) throw new UsageError(`--rate is "${rate}": give a number > 0`);
+        return { ...given, estimators, repeats, along };
       },
     }),
 };
+
+function count(flag: string, text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`${flag} is "${text}": give a whole number > 0`);
+  return Number(text);
+}
 
 /** Names with commas between, in lines that start at the column of the flags' descriptions. */
 function wrapped(names: readonly string[]): string {

@@ -13,6 +13,23 @@ test("import.meta.main is true in the script that runs", async () => {
   expect([code, stdout]).toEqual([0, "the experiment\n"]);
 });
 
+test("compare goes along an optimisation: its points, and the exact hypergradient at each", async () => {
+  const flags = ["--estimators", "rmd,t1t2", "--every", "2", "--until", "5", "--json", "--steps", "4"];
+  const { code, stdout } = await hypergrad(["compare", fixture, ...flags]);
+  const { points } = lastLine(stdout);
+  expect(points.map(({ outerStep }: { outerStep: number }) => outerStep)).toEqual([0, 2, 4]);
+  for (const { estimators } of points) {
+    expect(estimators[0]).toMatchObject({ cosine: 1, name: "rmd" });
+    expect(estimators[0].relativeError).toBeLessThan(1e-6);
+    expect(estimators[1].relativeError).toBeGreaterThan(0.01);
+  }
+  const norms = points.map(
+    ({ estimators: [exact] }: { estimators: { hypergradientNorm: number }[] }) => exact!.hypergradientNorm,
+  );
+  expect(new Set(norms).size).toBe(3);
+  expect(code).toBe(0);
+});
+
 describe.each(["node", "deno", "browser"])("in %s", (runtime) => {
   test("compare prints one JSON object last, and does not run the experiment", async () => {
     const estimators = "rmd,krmd:2,greedy:0.5,first-order,cg,rmd";
@@ -120,6 +137,8 @@ test.each([
   [["compare", fixture, "--estimators", "krmd:0"], "K is 0"],
   [["compare", fixture, "--estimators", "krmd:7"], "asks for 7 inner steps of 6"],
   [["compare", fixture, "--estimators", "rmd", "--repeats", "few"], '--repeats is "few"'],
+  [["compare", fixture, "--estimators", "rmd", "--every", "2"], "--every N needs --until M"],
+  [["compare", fixture, "--estimators", "rmd", "--until", "2"], "--until and --rate belong to --every N"],
   [["compare", fixture, "--estimators", "rmd", "--stesp", "3"], '"--stesp"'],
   [["compare", "--estimators", "rmd"], "compare needs a FILE"],
   [["check", fixture, "--steps", "0"], "--steps"],
