@@ -1,13 +1,15 @@
 /** The outer loop of a long run: its metrics in a log as they come, checkpoints, and the way back to them. */
-import { message } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { positiveInteger } from "../../src/host/arguments.ts";
 import { interruptCode } from "../../src/host/interrupt.ts";
 import {
+  type Checkpoint,
   exists,
   finish,
+  type Gpu,
   MetricsLog,
   note,
   type Problem,
@@ -25,7 +27,7 @@ const MINUTES = 5;
 export const recordFlags = (name: string) => ({
   checkpoint: optional(
     option("--checkpoint", string({ metavar: "FILE" }), {
-      description: message`where the run can be taken up again: written every ${String(MINUTES)} minutes and on Ctrl-C or SIGTERM [${files(name, "DIR").checkpoint} with --out DIR]`,
+      description: message`where the run can be taken up again: written every ${text(String(MINUTES))} minutes and on Ctrl-C or SIGTERM [${text(files(name, "DIR").checkpoint)} with --out DIR]`,
     }),
   ),
   checkpointEvery: optional(
@@ -38,7 +40,7 @@ export const recordFlags = (name: string) => ({
   }),
   log: optional(
     option("--log", string({ metavar: "FILE" }), {
-      description: message`the loss and more of each outer step, as JSON lines [${files(name, "DIR").log}]`,
+      description: message`the loss and more of each outer step, as JSON lines [${text(files(name, "DIR").log)}]`,
     }),
   ),
 });
@@ -81,9 +83,38 @@ export async function* recorded<W extends string, H extends string>(
   problem: Problem<W, H>,
   options: FollowOptions<H>,
   flags: RecordOptions,
-  { name, out, settings }: Run,
+  run: Run,
   measure?: (step: FollowedStep<W, H>) => Promise<object>,
 ): AsyncGenerator<FollowedStep<W, H>> {
+  const begin = (resume: Checkpoint | undefined) => followed(problem, { ...options, resume });
+  yield* recordedSteps(begin, options, flags, run, async (step) => {
+    const {
+      index: _,
+      latest: _latest,
+      signal: _signal,
+      isLast: _last,
+      memory: _memory,
+      lanes,
+      ...news
+    } = step;
+    return { ...news, ...(lanes.length > 1 && { lanes }), ...(await measure?.(step)) };
+  });
+}
+
+/** What an outer loop of whatever kind tells of a step that can be recorded. */
+export type RecordableStep = Pick<FollowedStep<string, string>, "index" | "latest" | "signal" | "checkpoint">;
+
+/**
+ * The same for the steps of another outer loop, begun anew or after a checkpoint.
+ * @param lineOf what goes to a step's line of the log
+ */
+export async function* recordedSteps<Step extends RecordableStep>(
+  begin: (resume: Checkpoint | undefined) => AsyncIterable<Step>,
+  options: { readonly gpu: Gpu; readonly steps: number },
+  flags: RecordOptions,
+  { name, out, settings }: Run,
+  lineOf: (step: Step) => Promise<object>,
+): AsyncGenerator<Step> {
   const { checkpoint: path, log: logPath } = { ...files(name, out), ...given(flags) };
   const adapter = options.gpu.choice.description;
   const saved = flags.resume && (await exists(path)) ? await readCheckpoint(path) : undefined;
@@ -107,9 +138,9 @@ export async function* recorded<W extends string, H extends string>(
     flags.checkpointEvery === undefined
       ? performance.now() - lastTime >= MINUTES * 60_000
       : step - lastStep >= flags.checkpointEvery;
-  for await (const step of followed(problem, { ...options, resume: saved?.checkpoint })) {
-    const { index, latest, memory: _, isLast: _last, signal, lanes, ...news } = step;
-    await log.add({ step: index, ...news, ...(lanes.length > 1 && { lanes }), ...(await measure?.(step)) });
+  for await (const step of begin(saved?.checkpoint)) {
+    const { index, latest, signal } = step;
+    await log.add({ step: index, ...(await lineOf(step)) });
     if (index === latest && index < options.steps && (signal !== undefined || isDue(index))) {
       await writeCheckpoint(path, { checkpoint: await step.checkpoint(), settings, adapter });
       [lastStep, lastTime] = [index, performance.now()];
@@ -127,7 +158,10 @@ export async function logged(
 ): Promise<Readonly<Record<string, unknown>>[]> {
   const { log } = { ...files(name, out), ...given(flags) };
   const text = new TextDecoder().decode(await readFile(log));
-  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
 }
 
 function given({ checkpoint, log }: RecordOptions): { checkpoint?: string; log?: string } {

@@ -19,7 +19,7 @@ export interface Work {
 
 /** The price of a read in multiply-adds, and sums that fit a thread. */
 const adapters = {
-  lavapipe: { read: 16, sums: 80 },
+  lavapipe: { read: 16, sums: 48 },
   swiftshader: { read: 6, sums: 96 },
 } as const;
 

@@ -89,7 +89,7 @@ test("bench hypergradient: steady steps make nothing, and memory grows as it sho
       products: { model: string; parameters: number }[];
       profiles: { estimator: string; shares: { kernel: string; dispatches: number }[] }[];
     }
-  >("hypergradient", "--quick", "--profile");
+  >("hypergradient", "--quick", "--profile", "--estimators", "rmd,t1t2,greedy,first-order");
   expectAbout(result, "hypergradient");
   for (const { wall, asks } of result.rows) {
     expect(wall).toBeGreaterThan(0);
