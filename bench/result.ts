@@ -69,7 +69,7 @@ export async function deliver<T extends About>(
     const where = result.runtime === "node" ? "" : `-${result.runtime}`;
     const file = `${result.bench}-${slug}${where}.json`;
     await writeFile(
-      new URL(`./results/${file}`, import.meta.url),
+      new URL(`../bench/results/${file}`, import.meta.url),
       `${JSON.stringify(result, undefined, 2)}\n`,
     );
     note(`written to bench/results/${file}`);

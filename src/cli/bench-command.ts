@@ -7,7 +7,7 @@ import { runProgram, runtimeNamed } from "./program.ts";
 import { splitFlags } from "./run.ts";
 
 /** Every benchmark: a module under bench/ with its flags. */
-const benches: Record<string, string> = {
+export const benches: Record<string, string> = {
   kernels: "every kernel's time and rates beside the roofline of the same adapter",
   hypergradient: "an outer step's time and bytes for each estimator, and hvp against gradient",
   lanes: "one outer step of n lanes beside n outer steps of one lane, and what new tasks cost",
@@ -45,8 +45,7 @@ export const benchCommand: Command = {
     return runProgram(
       {
         name: `bench ${name}`,
-        expression: `() => import(${JSON.stringify(file)})`,
-        main: file,
+        file,
         argv: flags,
       },
       { runtime: runtimeNamed(own["--runtime"] ?? "node"), adapter: own["--adapter"], folders: [folder] },

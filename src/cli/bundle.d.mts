@@ -1,3 +1,5 @@
+import type { Plugin } from "esbuild";
+
 /**
  * Compiles a TypeScript entry and everything it imports by path into one module.
  *
@@ -15,3 +17,15 @@ export function bundle(options: {
   /** The file in which `import.meta.main` is true; in all others it is false. */
   main?: string;
 }): Promise<string>;
+
+/** Makes the bare name "hypergrad" stand for this file. */
+export function selfReference(library: string | undefined): Plugin;
+
+/**
+ * Makes properties of `import.meta` constants of each file.
+ *
+ * @param constants for "import.meta.NAME": the constant's name, and its expression in the file of this path
+ */
+export function metaConstants(
+  constants: Readonly<Record<string, readonly [name: string, expression: (path: string) => string]>>,
+): Plugin;

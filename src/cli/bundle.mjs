@@ -28,7 +28,7 @@ export async function bundle({ source, folder, platform, library, main }) {
 }
 
 /** The bare name of this package means its sources. */
-const selfReference = (library) => ({
+export const selfReference = (library) => ({
   name: "self-reference",
   setup(build) {
     if (library) build.onResolve({ filter: /^hypergrad$/ }, () => ({ path: library }));
@@ -79,17 +79,17 @@ const browserPackages = {
   },
 };
 
-/**
- * A bundled file keeps its own address, and `import.meta.main` is true in the program's file alone: both become
- * constants at the file's start.
- */
-const ownMeta = (main) => ({
-  name: "own-meta",
+/** A bundled file keeps its own address, and `import.meta.main` is true in the program's file alone. */
+const ownMeta = (main) =>
+  metaConstants({
+    "import.meta.url": ["importMetaUrl", (path) => JSON.stringify(pathToFileURL(path).href)],
+    "import.meta.main": ["importMetaMain", (path) => String(path === main)],
+  });
+
+/** Properties of `import.meta` become constants at the start of each file that uses them. */
+export const metaConstants = (constants) => ({
+  name: "meta-constants",
   setup(build) {
-    const constants = {
-      "import.meta.url": ["importMetaUrl", (path) => pathToFileURL(path).href],
-      "import.meta.main": ["importMetaMain", (path) => path === main],
-    };
     build.initialOptions.define = Object.fromEntries(
       Object.entries(constants).map(([property, [name]]) => [property, name]),
     );
@@ -97,7 +97,7 @@ const ownMeta = (main) => ({
       const text = await readFile(path, "utf8");
       const used = Object.entries(constants).filter(([property]) => text.includes(property));
       if (used.length === 0) return undefined;
-      const lines = used.map(([, [name, value]]) => `const ${name} = ${JSON.stringify(value(path))};`);
+      const lines = used.map(([, [name, value]]) => `const ${name} = ${value(path)};`);
       // Without a line of its own, so that the source map's lines stay right.
       const contents = text.replace(/^(#!.*)?/, () => lines.join(""));
       return { contents, loader: /ts$/.test(path) ? "ts" : "js" };

@@ -6,7 +6,10 @@ import type { Program } from "./program.ts";
 
 /** Puts a compiled program where a runtime can load it; the same script always has the same place. */
 export async function writeCompiled(code: string, program: Program): Promise<string> {
-  const hash = createHash("sha256").update(program.expression).digest("hex").slice(0, 16);
+  const hash = createHash("sha256")
+    .update(JSON.stringify([program.file, program.call]))
+    .digest("hex")
+    .slice(0, 16);
   const path = join(await cacheFolder(), "scripts", `${program.name.replace(/\W+/g, "-")}-${hash}.mjs`);
   await writeFile(path, code);
   return path;

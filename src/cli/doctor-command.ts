@@ -1,11 +1,9 @@
-import { join } from "node:path";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { choice, parseArguments } from "../host/arguments.ts";
-import { ownPackage } from "../host/packages.ts";
 import type { Command } from "./command.ts";
 import { doctor } from "./doctor.ts";
 import { runProgram } from "./program.ts";
@@ -39,12 +37,10 @@ export const doctorCommand: Command = {
     });
     const options = { ...rest, ...(toggles && { toggles: toggles.split(",") }) };
     if (runtime === "node") return doctor(options);
-    const file = join((await ownPackage()).folder, "src/cli/doctor.ts");
     return runProgram(
       {
         name: "doctor",
-        imports: `import { doctor } from ${JSON.stringify(file)};`,
-        expression: `() => doctor(${JSON.stringify(options)})`,
+        call: { module: "src/cli/doctor.ts", name: "doctor", options },
         argv: [],
       },
       { runtime, adapter: rest.adapter },

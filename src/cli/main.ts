@@ -7,6 +7,7 @@ import type { Command } from "./command.ts";
 import { compareCommand } from "./compare-command.ts";
 import { dataCommand } from "./data-command.ts";
 import { doctorCommand } from "./doctor-command.ts";
+import { packCommand } from "./pack-command.ts";
 import { runCommand } from "./run.ts";
 import { runScript } from "./script.ts";
 
@@ -18,6 +19,7 @@ const commands: Record<string, Command> = {
   doctor: doctorCommand,
   bench: benchCommand,
   data: dataCommand,
+  pack: packCommand,
 };
 
 /** The command line: dispatches, reports errors in one line, ends the process. */

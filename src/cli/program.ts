@@ -7,16 +7,23 @@ import { bundle } from "./bundle.mjs";
 import { runInDeno } from "./deno.ts";
 import { runInNode } from "./node.ts";
 
-/** What runs in one of the runtimes, compiled from an entry that ends in a call of `runScript`. */
+/** What runs in one of the runtimes: a file, or a function of this package, perhaps on what a file exports. */
 export interface Program {
   /** For file names and messages: "toy.ts". */
   name: string;
-  /** The expression that runs it, of type `() => Promise<unknown>`; `imports` are in scope. */
-  expression: string;
-  imports?: string;
-  /** The file in which `import.meta.main` is true. */
-  main?: string;
+  /** Imported; `import.meta.main` is true in it when there is nothing to call. */
+  file?: string;
+  call?: Call;
   argv: readonly string[];
+}
+
+/** The call of an exported function, with `() => import(file)` if there is a file, then the options. */
+export interface Call {
+  /** Its file in this package: "src/cli/check.ts". */
+  module: string;
+  name: string;
+  /** As JSON. */
+  options: unknown;
 }
 
 export interface RunOptions {
@@ -30,16 +37,12 @@ export interface RunOptions {
 /** @returns the program's exit code; in Node it may end the process itself */
 export async function runProgram(program: Program, options: RunOptions): Promise<number> {
   const { folder } = await ownPackage();
-  const source = `
-    import { runScript } from ${JSON.stringify(join(folder, "src/cli/script.ts"))};
-    ${program.imports ?? ""}
-    await runScript(${program.expression});`;
   const code = await bundle({
-    source,
+    source: entry(program, folder),
     folder: process.cwd(),
     platform: options.runtime === "browser" ? "browser" : "node",
     library: join(folder, "src/index.ts"),
-    main: program.main,
+    main: program.call ? undefined : program.file,
   });
   switch (options.runtime) {
     case "node":
@@ -49,6 +52,20 @@ export async function runProgram(program: Program, options: RunOptions): Promise
     case "browser":
       return runInBrowser(code, program, options);
   }
+}
+
+/** The module that runs a program to its end. */
+function entry({ file, call }: Program, folder: string): string {
+  const load = file === undefined ? [] : [`() => import(${JSON.stringify(file)})`];
+  const program = call
+    ? `async () => {
+        const { ${call.name} } = await import(${JSON.stringify(join(folder, call.module))});
+        return ${call.name}(${[...load, JSON.stringify(call.options)].join(", ")});
+      }`
+    : load.join();
+  return `
+    import { runScript } from ${JSON.stringify(join(folder, "src/cli/script.ts"))};
+    await runScript(${program});`;
 }
 
 const runtimes: readonly string[] = ["node", "deno", "browser"] satisfies Runtime[];

@@ -1,5 +1,4 @@
-import { basename, join } from "node:path";
-import { ownPackage } from "../host/packages.ts";
+import { basename } from "node:path";
 import { print } from "../host/terminal.ts";
 import { runProgram, runtimeNamed } from "./program.ts";
 import { dataFolders, findScript, splitFlags } from "./run.ts";
@@ -30,12 +29,11 @@ export async function runOnScript<Options>(argv: readonly string[], on: OnScript
   const json = given.includes("--json");
   const flags = given.filter((flag) => flag !== "--json");
   const options = on.options(own, { file: basename(file), json });
-  const module = join((await ownPackage()).folder, on.module);
   return runProgram(
     {
       name: `${on.command} ${basename(file)}`,
-      imports: `import { ${on.program} } from ${JSON.stringify(module)};`,
-      expression: `() => ${on.program}(() => import(${JSON.stringify(file)}), ${JSON.stringify(options)})`,
+      file,
+      call: { module: on.module, name: on.program, options },
       argv: flags,
     },
     {

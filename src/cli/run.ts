@@ -29,7 +29,7 @@ export const runCommand: Command = {
     }
     const file = await findScript(name, "run");
     return runProgram(
-      { name: basename(file), expression: `() => import(${JSON.stringify(file)})`, main: file, argv: flags },
+      { name: basename(file), file, argv: flags },
       {
         runtime: runtimeNamed(own["--runtime"] ?? "node"),
         adapter: own["--adapter"],
@@ -80,12 +80,13 @@ export function splitFlags(
 export async function findScript(name: string | undefined, command: string): Promise<string> {
   const { folder } = await ownPackage();
   const scripts = await readdir(join(folder, "scripts")).catch(() => []);
-  const list = scripts.filter((file) => file.endsWith(".ts")).map((file) => `  scripts/${file}`);
+  const list = scripts.filter((file) => /\.(ts|mjs)$/.test(file)).map((file) => `  scripts/${file}`);
   const known = list.length > 0 ? `\nscripts that come with hypergrad:\n${list.join("\n")}` : "";
   if (name === undefined || name.startsWith("-")) {
     throw new UsageError(`${command} needs a FILE${name === undefined ? "" : ` before ${name}`}${known}`);
   }
-  const places = [resolve(name), join(folder, name), join(folder, "scripts", `${name}.ts`)];
+  const ours = join(folder, "scripts", name);
+  const places = [resolve(name), join(folder, name), `${ours}.ts`, `${ours}.mjs`];
   for (const place of places) {
     const found = await stat(place).catch(() => undefined);
     if (found?.isFile()) return realpath(place);

@@ -14,6 +14,8 @@ export type HostMessage =
  */
 export interface Launch {
   argv: readonly string[];
+  /** In a folder that `hypergrad pack` wrote: the program in which `import.meta.main` is true, "scripts/toy". */
+  main?: string;
   /** The default for `requestAdapter` where there is no environment to hold HYPERGRAD_ADAPTER. */
   adapter?: string;
   /** The way out of a page; absent in Node and Deno. */
