@@ -81,7 +81,7 @@ ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
   for (var source = 0u; source < ${c}u; source++) {
     for (var u = 0u; u < ${kh}u; u++) {
       let line_in = top + i32(u);
-      let inside = line_in >= 0 && line_in < ${h};
+      let inside = (line_in >= 0) & (line_in < ${h});
       let row = i32((image * ${c}u + source) * ${h * w}u) + line_in * ${w} + left;
       ${weights.reads(`(channel * ${c}u + source) * ${kh * kw}u + u * ${kw}u`)}
       ${pixels.join("\n      ")}

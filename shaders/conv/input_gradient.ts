@@ -75,7 +75,7 @@ ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
     for (var u = 0u; u < ${kh}u; u++) {
       let up = i32(line) + ${padding} - i32(u);
       let line_in = up / ${stride};
-      let inside = up >= 0 && ${stride > 1 ? `up % ${stride} == 0 && ` : ""}line_in < ${oh};
+      let inside = (up >= 0)${stride > 1 ? ` & (up % ${stride} == 0)` : ""} & (line_in < ${oh});
       let row = i32((image * ${o}u + source) * ${oh * ow}u) + line_in * ${ow} + left;
       ${weights.reads(`(source * ${c}u + channel) * ${kh * kw}u + u * ${kw}u`)}
       ${pixels.join("\n      ")}

@@ -70,7 +70,7 @@ export function tiledWeightGradient(
       operand: x,
       index: `u32(row + ${u * w + t})`,
       conditions: [
-        ...(padding > 0 ? [`top >= ${-u} && top < ${h - u}`] : []),
+        ...(padding > 0 ? [`top >= ${-u}`, `top < ${h - u}`] : []),
         ...(t < padding ? [`left >= ${-t}`] : []),
         ...(lastLeft + t >= w ? [`left < ${w - t}`] : []),
       ],

@@ -63,7 +63,8 @@ export function load(
 
 /**
  * WGSL that loads the element of a factor at `index`, or zero where the conditions do not hold. There the index may lie
- * outside the buffer, where WGSL reads whatever it likes.
+ * outside the buffer, where WGSL reads whatever it likes. They are joined by &, as && is a branch: hundreds of branches in
+ * a loop take SwiftShader's compiler minutes and gigabytes.
  */
 export function loadInside(
   halves: Halves,
@@ -78,7 +79,7 @@ export function loadInside(
 ): string {
   return load(halves, side, name, (part) => {
     const value = `${part}${buffer}[${at(part === "" ? operand.primal : operand.tangent, index)}]`;
-    return conditions.length === 0 ? value : `select(0.0, ${value}, ${conditions.join(" && ")})`;
+    return conditions.length === 0 ? value : `select(0.0, ${value}, ${conditions.map((one) => `(${one})`).join(" & ")})`;
   });
 }
 
