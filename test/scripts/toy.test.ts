@@ -36,7 +36,7 @@ const report: string[] = [];
 const gpu = withGpu((adapter) => [`golden trajectories on ${adapter}`, ...report].join("\n"));
 
 /** Dispatches cost the time, so long inner loops are followed for fewer outer steps. */
-const followed = (innerSteps: number) => Math.ceil(300 / innerSteps);
+const followed = (innerSteps: number) => Math.ceil(200 / innerSteps);
 
 /** On two parameters conjugate gradients are the dense solve of the golden files. */
 const estimatorFor = (run: Trajectory["runs"][number]): Estimator =>
