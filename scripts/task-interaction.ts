@@ -80,7 +80,7 @@ const options = await parseArguments(
       option("--estimators", string({ metavar: "LIST" }), {
         description: message`a row for each of these: names with commas between, values of their parameters after a colon; none learns nothing, ridge learns ρ alone`,
       }),
-      `${NONE},${RIDGE},krmd:1,krmd:5,krmd:25,rmd`,
+      `${NONE},krmd:1,krmd:5,rmd`,
     ),
     seeds: withDefault(
       option("--seeds", positiveInteger("N"), {
@@ -90,7 +90,7 @@ const options = await parseArguments(
     ),
     ...innerFlags({ steps: 100, lr: 0.1 }),
     ...momentumFlag(0),
-    ...outerStepsFlag(50),
+    ...outerStepsFlag(40),
     ...outerFlags({ outer: "adam", lr: 1e-3 }),
     train: withDefault(
       option("--train", positiveInteger("N"), {

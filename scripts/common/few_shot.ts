@@ -29,6 +29,7 @@ export interface FewShotDefaults {
   readonly strides: string;
   readonly channels: number;
   readonly size: number;
+  readonly norm: "batch" | "none";
 }
 
 /** Where tasks come from, what they are, and the network that learns them. */
@@ -85,9 +86,12 @@ export const fewShotFlags = (defaults: FewShotDefaults) => ({
     option("--channels", positiveInteger("N"), { description: message`of each convolution` }),
     defaults.channels,
   ),
-  norm: option("--norm", {
-    description: message`batch normalization after each convolution, by the statistics of the images at hand`,
-  }),
+  norm: withDefault(
+    option("--norm", choice(["batch", "none"]), {
+      description: message`batch: each convolution's channels are normalized over the images at hand`,
+    }),
+    defaults.norm,
+  ),
 });
 
 export interface FewShotOptions extends Pick<TaskOptions, "ways" | "shots" | "queries"> {
@@ -99,7 +103,7 @@ export interface FewShotOptions extends Pick<TaskOptions, "ways" | "shots" | "qu
   readonly heldOut: number;
   readonly strides: string;
   readonly channels: number;
-  readonly norm: boolean;
+  readonly norm: "batch" | "none";
   /** Of an outer step. */
   readonly tasks: number;
 }
@@ -146,8 +150,8 @@ export function characterTasks(dataset: Dataset, options: FewShotOptions, seed: 
       part === "train" ? "training" : "held-out",
       () => new TaskSampler(dataset, { ways, shots, queries, classes: classes[part] }),
     );
-    const random_ = random.fork(part);
-    return (number) => levels(sampler.batch(tasks, random_.fork(number)));
+    const draws = random.fork(part);
+    return (number) => levels(sampler.batch(tasks, draws.fork(number)));
   };
   return { training: stream("train"), heldOut: stream("validation") };
 }
@@ -172,7 +176,7 @@ export function networkOf(
   seed: number,
 ): Model<string> {
   const layers = numbersOf(strides)!.map((stride): ConvLayer => ({ channels: width, stride }));
-  return convNet({ image: [channels, rows, columns], layers, classes: ways, norm, seed });
+  return convNet({ image: [channels, rows, columns], layers, classes: ways, norm: norm === "batch", seed });
 }
 
 /** "characters: 160 to learn from and 40 held out; 5-way 1-shot tasks, 10 queries a character" */
@@ -180,4 +184,10 @@ export function tasksNote(dataset: Dataset, { ways, shots, queries, heldOut }: F
   const { name, classes, turns = 1 } = dataset;
   const kept = turns * Math.round((heldOut * classes) / turns);
   return `${name}: ${classes - kept} characters to learn from and ${kept} held out; ${ways}-way ${shots}-shot tasks, ${queries} queries a character`;
+}
+
+/** "4 convolutions of 8 channels, strides 2,1,2,1, with batch normalization" */
+export function networkNote({ strides, channels, norm }: FewShotOptions): string {
+  const layers = strides.split(",").length;
+  return `${layers} convolutions of ${channels} channels, strides ${strides}, ${norm === "batch" ? "with batch" : "without"} normalization`;
 }

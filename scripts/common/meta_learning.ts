@@ -1,11 +1,12 @@
 /** Learning over a stream of tasks: each outer step sees new ones, and others, held out, say how good α has become. */
-import { message, text } from "@optique/core/message";
+import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../../src/estimators/named.ts";
 import { positiveInteger } from "../../src/host/arguments.ts";
 import {
+  DivergenceError,
   type Estimator,
   firstOrder,
   formatBytes,
@@ -142,7 +143,7 @@ export function rowsOf(
   });
 }
 
-type Hyper = Readonly<Record<string, Values>>;
+export type Hyper = Readonly<Record<string, Values>>;
 
 /** Trains on held-out tasks with any α, and says how well each was learned. */
 export class Scorer {
@@ -164,7 +165,7 @@ export class Scorer {
     this.#loop.setHyper(hyper);
     for (let batch = 0; scores.length < count; batch++) {
       this.#loop.setData(this.#meta.tasks.heldOut(batch));
-      const [entry] = await this.#loop.step({ restart: true });
+      const [entry] = await this.#loop.step({ restart: true }).catch(diverged);
       scores.push(...entry!.lanes.map(({ outerLoss }) => outerLoss));
     }
     return scores.slice(0, count);
@@ -173,6 +174,14 @@ export class Scorer {
   destroy(): void {
     this.#loop.destroy();
   }
+}
+
+/** Says that it was no outer step of the run that diverged. */
+function diverged(error: unknown): never {
+  if (!(error instanceof DivergenceError)) throw error;
+  const { outerStep, innerStep, lanes } = error;
+  const message = "training on held-out tasks diverged: lower the inner learning rate";
+  throw new DivergenceError(message, outerStep, innerStep, lanes);
 }
 
 /** The scores of held-out tasks after so many outer steps. */
@@ -204,8 +213,8 @@ export interface MetaRun {
   readonly name: string;
   readonly settings: RunSettings;
   readonly optimizer: OptimizeOptions<string>["optimizer"];
-  /** Numbers to report of what was learned. */
-  readonly extras?: (meta: MetaProblem, hyper: Hyper) => Promise<Record<string, number>>;
+  /** More numbers to report of what a seed of a row learned. */
+  readonly extras?: (hyper: Hyper, of: { label: string; seed: number }) => Promise<Record<string, number>>;
 }
 
 /** All rows, all seeds; after Ctrl-C those that there are. */
@@ -245,7 +254,7 @@ async function oneSeed(
     const score = async (hyper: Hyper) => await scorer.at(hyper, options.heldOutTasks);
     const before = { outerStep: 0, heldOut: await score(problem.hyper) };
     if (estimator === undefined)
-      return { scores: [before], extras: await extras(meta, problem.hyper), learned: undefined };
+      return { scores: [before], extras: await extras(problem.hyper, { label, seed }), learned: undefined };
     const steps = {
       gpu,
       estimator,
@@ -265,7 +274,7 @@ async function oneSeed(
     const after = lines.flatMap(({ step, heldOut }): Scored[] =>
       Array.isArray(heldOut) ? [{ outerStep: Number(step), heldOut }] : [],
     );
-    return { scores: [before, ...after], extras: await extras(meta, learned.hyper), learned };
+    return { scores: [before, ...after], extras: await extras(learned.hyper, { label, seed }), learned };
   } finally {
     scorer.destroy();
   }
@@ -278,10 +287,15 @@ function resultOf(label: string, runs: readonly Run[]): RowResult {
   const { learned } = first;
   return {
     label,
-    scores: first.scores.map(({ outerStep }, at) => ({
-      outerStep,
-      score: over(runs.map(({ scores }) => scores[at]!.heldOut)),
-    })),
+    scores: first.scores.flatMap(({ outerStep }) => {
+      const each = runs.flatMap(
+        ({ scores }) => scores.find((scored) => scored.outerStep === outerStep) ?? [],
+      );
+      // A run that was interrupted and resumed has a score more than the others.
+      return each.length < runs.length
+        ? []
+        : [{ outerStep, score: over(each.map(({ heldOut }) => heldOut)) }];
+    }),
     extras: Object.fromEntries(
       Object.keys(first.extras).map((name) => [name, estimate(runs.map(({ extras }) => extras[name]!))]),
     ),

@@ -1,0 +1,100 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { HypergradOptions } from "../cli/launcher.ts";
+import { resultOf, script } from "./meta.ts";
+
+/** As many images to learn from as to be judged on, so that a kernel for one serves the others. */
+const small = {
+  "--characters": "40",
+  "--size": "10",
+  "--ways": "4",
+  "--queries": "1",
+  "--tasks": "8",
+  "--strides": "2,2",
+  "--channels": "8",
+  "--held-out-tasks": "80",
+  "--warp": "2",
+  "--norm": "none",
+  "--inner-steps": "3",
+};
+const { run, place } = script("few-shot", small);
+
+test("rows of estimators for two seeds: a learned layer classifies held-out characters better", async () => {
+  const flags = [
+    "--outer-steps",
+    "40",
+    "--outer-lr",
+    "0.02",
+    "--score-every",
+    "20",
+    "--seeds",
+    "2",
+    "--json",
+  ];
+  const ended = await run([...flags, "--estimators", "none,rmd,first-order"], {}, "rows");
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toMatch(/^rmd, seed 1, outer step 60\/60 .*validation loss \d/m);
+  const result = resultOf(ended);
+  expect(result).toMatchObject({ data: "characters", ways: 4, shots: 1, warp: "2", seeds: 2, outer: "adam" });
+  expect(result.rows.map(({ estimator }) => estimator)).toEqual(["none", "rmd", "first-order"]);
+  const [none, ...learning] = result.rows;
+  expect(none!.after).toEqual(none!.before);
+  expect(none!.bytes).toBeUndefined();
+  for (const { estimator, outerStepsDone, before, after, scores, msPerOuterStep, bytes } of learning) {
+    console.log(`${estimator}: accuracy ${before.mean} → ${after.mean} ± ${after.halfWidth}`);
+    expect(outerStepsDone).toBe(60);
+    expect(scores.map(({ outerStep }) => outerStep)).toEqual([0, 30, 60]);
+    expect(before).toEqual(none!.before);
+    expect(after.each).toHaveLength(2);
+    expect(after.mean, estimator).toBeGreaterThan(before.mean + (estimator === "rmd" ? 0.08 : 0));
+    expect(msPerOuterStep).toBeGreaterThan(0);
+    expect(bytes!.total).toBeGreaterThan(0);
+  }
+  expect(await readdir(join(place.folder, "rows"))).toEqual(
+    ["first-order-0", "first-order-1", "rmd-0", "rmd-1"].map((name) => `few-shot-${name}-log.jsonl`),
+  );
+});
+
+test("a table; Ctrl-C ends with the rows until then, and --resume comes to the scores of an unbroken run", async () => {
+  const flags = ["--estimators", "greedy:0.9", "--score-every", "4", "--held-out-tasks", "8"];
+  const whole = resultOf(await run([...flags, "--outer-steps", "12", "--json"], {}, "whole"));
+  let sent = false;
+  const interrupt: HypergradOptions = {
+    onNote(text, child) {
+      const latest = Number(/outer step (\d+)\/.*\s*$/.exec(text)?.[1] ?? 0);
+      if (!sent && latest > 4) sent = child.kill("SIGINT");
+    },
+  };
+  const broken = await run([...flags, "--outer-steps", "100000"], interrupt, "broken");
+  expect(broken.code, broken.stderr).toBe(130);
+  expect(broken.stdout).toMatch(/^estimator +accuracy, %: at the start +after 4/m);
+  expect(broken.stdout).toMatch(/^greedy\(0\.9\) +\d+\.\d\d ± \d+\.\d\d/m);
+  expect(broken.stdout).toContain("32 characters to learn from and 8 held out; 4-way 1-shot tasks");
+  expect(broken.stdout).toContain("over 8 held-out tasks; one seed, 0");
+  const done = Number(/stopped after outer step (\d+)/.exec(broken.stderr)![1]);
+  expect(done).toBeGreaterThan(4);
+  const steps = String(Math.max(12, done + 1));
+  const resumed = await run([...flags, "--outer-steps", steps, "--resume", "--json"], {}, "broken");
+  expect(resumed.stderr).toContain(`going on after outer step ${done}`);
+  const all = resultOf(resumed).rows[0]!.scores;
+  for (const { outerStep, mean } of whole.rows[0]!.scores) {
+    expect(all.find((score) => score.outerStep === outerStep)?.mean, `outer step ${outerStep}`).toBe(mean);
+  }
+});
+
+test.each([
+  [["--warp", "3"], "--warp 3: give layers from 1 to 2"],
+  [["--strides", "2,x"], "--strides 2,x: give whole numbers"],
+  [["--ways", "9"], "the held-out tasks: 9-way tasks need 9 classes, there are 8"],
+  [["--queries", "20"], "1 shots and 20 queries need 21: ask for fewer"],
+  [["--rotations"], "--rotations needs --data DIR"],
+  [["--part", "evaluation"], "--part evaluation needs --data DIR"],
+  [["--estimators", "krmd:4"], "at most 3"],
+  [["--log", "log.jsonl"], "--checkpoint and --log name the file of one run"],
+])("%j is exit code 2 and says why", async (flags, why) => {
+  const { code, stdout, stderr } = await run(flags);
+  expect(stderr).toContain(why);
+  expect(stdout).toBe("");
+  expect(code).toBe(2);
+});
