@@ -16,13 +16,15 @@ export function examples({ images, labels }: Pick<Dataset, "images" | "labels">)
   return { images: values(images, [labels.length, images.length / labels.length]), labels: values(labels) };
 }
 
-/** mean_i σ(λ_i) CE_i + l2 ‖w‖²: the inner loss of data hyper-cleaning. */
+/** mean_i σ(λ_i) CE_i + l2 ‖w‖²: the inner loss of data hyper-cleaning; without the second term where `l2` is 0. */
 export function innerLoss<W extends string>(
   model: Model<W>,
   l2 = 0.001,
 ): BatchLoss<W, "weight", "images" | "labels"> {
-  return (w, { weight }, { images, labels }) =>
-    add(mean(mul(sigmoid(weight), crossEntropy(model.apply(w, images), labels))), scale(l2, squaredNorm(w)));
+  return (w, { weight }, { images, labels }) => {
+    const error = mean(mul(sigmoid(weight), crossEntropy(model.apply(w, images), labels)));
+    return l2 === 0 ? error : add(error, scale(l2, squaredNorm(w)));
+  };
 }
 
 export interface CleaningOptions<W extends string> {

@@ -1,5 +1,5 @@
-// One hypergradient of data hyper-cleaning in other libraries and here, on the same numbers, and the ratios. Node only:
-// every library runs in a process of its own.
+// One hypergradient in other libraries and here, on the same numbers, and the ratios. Node only: every library runs in a
+// process of its own.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { object } from "@optique/core/constructs";
@@ -7,26 +7,25 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import packageJson from "../package.json" with { type: "json" };
-import { OuterLoop } from "../src/bilevel/outer_loop.ts";
-import { greedy } from "../src/estimators/greedy.ts";
-import { krmd } from "../src/estimators/krmd.ts";
-import { Gpu } from "../src/gpu/gpu.ts";
-import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
+import { choice, parseArguments, positiveInteger } from "../src/host/arguments.ts";
 import { UsageError } from "../src/host/errors.ts";
 import { runtime } from "../src/host/runtime.ts";
 import { finish } from "../src/host/terminal.ts";
-import { linear } from "../src/nn/models.ts";
 import { table } from "../src/report/table.ts";
-import { cleaning, examples } from "./cleaning.ts";
 import { outputFlags } from "./flags.ts";
-import { report } from "./peers/measure.mjs";
-import { estimators, generate, workload } from "./peers/workload.mjs";
+import { ownRow } from "./peers/hypergrad.ts";
+import { type Workload, workloads } from "./peers/workload.mjs";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench peers",
   object({
+    workload: withDefault(
+      option("--workload", choice(Object.keys(workloads)), {
+        description: message`The hypergradient: linear and cnn, of data hyper-cleaning; few-shot, of a meta-batch of tasks.`,
+      }),
+      "linear",
+    ),
     only: withDefault(
       option("--only", string({ metavar: "A,B" }), {
         description: message`Peers to run: jax, tfjs, torch; or none but hypergrad itself with "hypergrad".`,
@@ -35,7 +34,7 @@ const options = await parseArguments(
     ),
     runs: withDefault(
       option("--runs", positiveInteger(), {
-        description: message`Timed runs of each estimator, at least 5.`,
+        description: message`Timed runs of each estimator, at least 5; a library that takes longer than 30 s for them stops after fewer, at least 3.`,
       }),
       7,
     ),
@@ -47,61 +46,27 @@ const options = await parseArguments(
   { description: "Compares the time of one hypergradient with that of other libraries." },
 );
 if (runtime() !== "node") throw new UsageError("bench peers runs in Node: leave --runtime away");
-if (options.row) await ownRow();
+const workload = workloads[options.workload]!;
+if (options.row) await ownRow(workload);
 else await compare();
-
-/** One hypergradient with its inner run, from the submit until its numbers are on the host. */
-async function ownRow(): Promise<void> {
-  const { inputs, classes, steps, lr, momentum, l2 } = workload;
-  const { trainX, trainY, valX, valY } = generate();
-  const problem = cleaning({
-    model: linear(inputs - 1, classes),
-    train: examples({ images: withoutLastColumn(trainX), labels: trainY }),
-    val: examples({ images: withoutLastColumn(valX), labels: valY }),
-    ...{ steps, lr, momentum, l2 },
-  });
-  const gpu = await Gpu.open();
-  const prepared = await Promise.all(
-    estimators.map(async ({ name, k, gamma }) => {
-      const estimator = gamma === undefined ? krmd({ k: k! }) : greedy({ gamma });
-      return [name, await OuterLoop.prepare(problem, { gpu, estimator })] as const;
-    }),
-  );
-  const loops = new Map(prepared);
-  const peer = {
-    peer: "hypergrad",
-    version: packageJson.version,
-    backend: "webgpu (dawn)",
-    adapter: gpu.choice.description,
-  };
-  await report(peer, ({ name }) => {
-    const loop = loops.get(name)!;
-    return async () => {
-      const [, { weight }] = await Promise.all([loop.step({ restart: true }), loop.hypergradient()]);
-      return weight.data;
-    };
-  });
-}
-
-/** The workload's last input is a constant 1; here it is the layer's bias. */
-function withoutLastColumn(x: Float32Array): Float32Array {
-  const { inputs } = workload;
-  return x.filter((_, i) => i % inputs !== inputs - 1);
-}
 
 interface Peer {
   peer: string;
   version?: string;
   backend?: string;
   adapter?: string | null;
-  rows?: { estimator: string; seconds: number; error?: number }[];
+  /** `error` is relative, of the whole hypergradient; absent for the peer that the others are compared with. */
+  rows?: { estimator: string; seconds: number; runs: number; error?: number }[];
   absent?: string;
   failed?: string;
 }
 
-/** What run.mjs prints with --json. */
+/** What run.mjs prints. */
 interface Comparison {
   machine: { cpu: string; cores: number; node: string };
+  workload: Workload;
+  /** Of what the hypergradients' errors are; and why not of a float64 one. */
+  agreement: { of?: string; without?: string };
   peers: Peer[];
   /** Our time over the peer's, by peer and estimator. */
   ratios: Record<string, Record<string, number>> | null;
@@ -109,23 +74,21 @@ interface Comparison {
 
 async function compare(): Promise<void> {
   const launcher = fileURLToPath(new URL("../src/cli/hypergrad.mjs", import.meta.url));
-  const own = `"${process.execPath}" "${launcher}" bench peers --row`;
+  const own = `"${process.execPath}" "${launcher}" bench peers --row --workload ${workload.name}`;
   const script = fileURLToPath(new URL("./peers/run.mjs", import.meta.url));
   const flags = [
-    "--command",
-    `hypergrad=${own}`,
-    "--only",
-    options.only,
-    "--runs",
-    `${options.runs}`,
-    "--json",
+    ...["--workload", workload.name],
+    ...["--command", `hypergrad=${own}`],
+    ...["--only", options.only],
+    ...["--runs", `${options.runs}`],
   ];
   const { code, stdout } = await capture(process.execPath, [script, ...flags]);
   const comparison = (stdout === "" ? undefined : JSON.parse(stdout)) as Comparison | undefined;
   // Nothing was measured: stderr has said why.
   if (!comparison?.peers.some(({ rows }) => rows !== undefined)) return finish(code);
   const adapter = comparison.peers.find(({ peer }) => peer === "hypergrad")?.adapter ?? "unknown";
-  await deliver({ ...(await about("peers", adapter)), ...comparison }, options, text);
+  const name = workload.name === "linear" ? "peers" : `peers-${workload.name}`;
+  await deliver({ ...(await about(name, adapter)), ...comparison }, options, text);
   if (code !== 0) await finish(code);
 }
 
@@ -142,26 +105,35 @@ function capture(program: string, args: readonly string[]): Promise<{ code: numb
   });
 }
 
-function text({ adapter, machine, peers, ratios }: Comparison & { adapter: string }): string {
+function text({
+  adapter,
+  machine,
+  workload: { about, train, val, steps, estimators },
+  agreement: { of, without },
+  peers,
+  ratios,
+}: Comparison & { adapter: string }): string {
   const names = estimators.map(({ name }) => name);
-  const measured = peers.filter(({ rows }) => rows !== undefined);
-  const seconds = measured.map(({ peer, rows = [] }) => {
+  const measured = peers.flatMap((peer) => (peer.rows ? [{ ...peer, rows: peer.rows }] : []));
+  const seconds = measured.map(({ peer, rows }) => {
     const of = (name: string) => rows.find(({ estimator }) => estimator === name)?.seconds.toFixed(4) ?? "–";
-    const error = Math.max(...rows.map((row) => row.error ?? 0)).toExponential(1);
-    return [peer, ...names.map(of), error];
+    const errors = rows.flatMap(({ error }) => error ?? []);
+    const runs = [...new Set(rows.map(({ runs }) => runs))].join(", ");
+    return [peer, ...names.map(of), runs, errors.length > 0 ? Math.max(...errors).toExponential(1) : "–"];
   });
   const speed = Object.entries(ratios ?? {}).map(([peer, values]) => [
     peer,
     ...names.map((name) => (values[name] === undefined ? "–" : `${(1 / values[name]).toPrecision(3)}×`)),
   ]);
   return [
-    `${adapter}; ${machine.cores} cores of ${machine.cpu}`,
-    "seconds for one hypergradient with its inner run (median), and the largest relative error",
-    table(["peer", ...names, "error"], seconds),
+    `${about}: n = ${train}/${val}, T = ${steps}\n${adapter}; ${machine.cores} cores of ${machine.cpu}`,
+    "seconds for one hypergradient with its inner run (median), timed runs, and the largest relative error",
+    table(["peer", ...names, "runs", "error"], seconds),
     ...(speed.length > 0
       ? ["how many times faster hypergrad is (below 1: slower)", table(["than", ...names], speed)]
       : []),
     [
+      `error against ${of}${without ? ` (no float64: ${without})` : ""}`,
       ...measured.map(
         ({ peer, version, backend, adapter }) =>
           `${peer}: ${[version, backend, adapter].filter(Boolean).join(", ")}`,

@@ -1,4 +1,4 @@
-import type { Estimator } from "./workload.mjs";
+import type { Estimator, Workload } from "./workload.mjs";
 
 export declare function median(values: readonly number[]): number;
 
@@ -11,6 +11,7 @@ export interface About {
 }
 
 export declare function report(
+  workload: Workload,
   about: About,
   hypergradientOf: (estimator: Estimator) => () => Promise<ArrayLike<number>>,
 ): Promise<void>;

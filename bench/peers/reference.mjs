@@ -1,12 +1,13 @@
 /**
- * The workload's hypergradients in plain float64 JavaScript: the values that every peer must agree with.
+ * The linear workload's hypergradients in plain float64 JavaScript: the values that every peer must agree with.
  *
  * With P = softmax(XW) and Y one-hot, the gradient of the inner loss is Xᵀ diag(σ/n)(P − Y) + 2·l2·W;
  * its derivatives along R need only the product XR, once for the Hessian and the mixed part together.
  */
-import { checksum, estimators, generate, workload } from "./workload.mjs";
+import { generate } from "./generate.mjs";
+import { workloads } from "./workload.mjs";
 
-const { inputs, classes, steps, lr, momentum, l2 } = workload;
+const { estimators, inputs, classes, steps, lr, momentum, l2, train } = workloads.linear;
 const size = inputs * classes;
 
 /** XW for X [n, inputs] and W [inputs, classes]. */
@@ -60,7 +61,7 @@ function residual(p, y) {
 const sigmoid = (v) => 1 / (1 + Math.exp(-v));
 
 /** Float64 hypergradients by estimator name, each [train], at the given λ (zeros unless told). */
-export function reference(data = generate(), lambda = new Float64Array(workload.train)) {
+export function reference(data = generate(workloads.linear), lambda = new Float64Array(train)) {
   const { trainX, trainY, valX, valY } = data;
   const n = trainY.length;
   const weight = lambda.map(sigmoid);
@@ -146,9 +147,4 @@ export function reference(data = generate(), lambda = new Float64Array(workload.
   return Object.fromEntries(
     estimators.map(({ name, k, gamma }) => [name, gamma === undefined ? reverse(k) : greedy(gamma)]),
   );
-}
-
-/** The reference checksums by estimator name. */
-export function referenceChecksums() {
-  return Object.fromEntries(Object.entries(reference()).map(([name, h]) => [name, checksum(h)]));
 }

@@ -1,19 +1,21 @@
 /**
- * TensorFlow.js with its WASM backend. Several tfjs gradients have no gradient of their own, so
+ * TensorFlow.js with its WASM backend, on the linear workload. Several tfjs gradients have no gradient of their own, so
  * the linear model's products are written by their closed forms: with P = softmax(XW) and Y one-hot, the inner gradient is
  * Xᵀ diag(σ/n)(P − Y) + 2·l2·W, and both second-order products along R need only XR.
  */
 import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-wasm";
+import { generate } from "./generate.mjs";
 import { report } from "./measure.mjs";
-import { generate, workload } from "./workload.mjs";
+import { workloadAsked } from "./workload.mjs";
 
 if (!(await tf.setBackend("wasm"))) throw new Error("tfjs could not start its WASM backend");
 await tf.ready();
 
+const workload = workloadAsked();
 const { train, val, inputs, classes, steps, lr, momentum, l2 } = workload;
 
-const data = generate();
+const data = generate(workload);
 const set = (x, y) => {
   const X = tf.tensor2d(x, [y.length, inputs]);
   // The backend is fast only for products without a transposed operand: transpose once, here.
@@ -90,6 +92,7 @@ function greedy(lambda, gamma) {
 }
 
 await report(
+  workload,
   { peer: "tfjs", version: tf.version.tfjs, backend: tf.getBackend(), adapter: null },
   ({ k, gamma }) =>
     async () => {

@@ -1,9 +1,13 @@
-/** Hands the workload to PyTorch as raw files and runs torch_peer.py; without PyTorch, says so and succeeds. */
+/**
+ * Hands the workload to PyTorch as raw files and runs torch_peer.py with the arguments it was given; without PyTorch,
+ * says so and succeeds.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dump } from "./workload.mjs";
+import { dump } from "./generate.mjs";
+import { workloadAsked } from "./workload.mjs";
 
 /** The first Python that can import torch; $PYTHON goes before the usual names. */
 function findPython() {
@@ -15,9 +19,9 @@ const python = findPython();
 if (python) {
   const folder = mkdtempSync(join(tmpdir(), "hypergrad-workload-"));
   try {
-    dump(folder);
+    dump(workloadAsked(), folder);
     const script = join(import.meta.dirname, "torch_peer.py");
-    const { status } = spawnSync(python, [script, folder], { stdio: "inherit" });
+    const { status } = spawnSync(python, [script, folder, ...process.argv.slice(2)], { stdio: "inherit" });
     process.exitCode = status ?? 1;
   } finally {
     rmSync(folder, { recursive: true });

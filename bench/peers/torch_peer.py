@@ -1,10 +1,12 @@
-"""PyTorch on the CPU: autograd through the unrolled inner steps.
+"""PyTorch on the CPU: autograd through the unrolled inner steps, of several tasks side by side.
 
-Reads the workload that torch.mjs dumped into the folder given as the only argument and prints the
-peer's JSON line.
+Reads the workload that torch.mjs dumped into the folder given as the first argument and prints the
+peer's JSON line; with --reference, one of float64 hypergradients that are not timed.
 """
 
+import base64
 import json
+import math
 import os
 import statistics
 import sys
@@ -19,111 +21,176 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.autograd import grad
 
 WARMUPS = 2
 RUNS = int(os.environ.get("PEER_RUNS") or 7)
+# Like measure.mjs.
+FEWEST = 3
+LONGEST = 30
 
-folder = sys.argv[1]
+folder, *flags = sys.argv[1:]
+reference = "--reference" in flags
+dtype = torch.float64 if reference else torch.float32
 with open(os.path.join(folder, "workload.json")) as file:
     workload = json.load(file)
 steps, lr, momentum, l2 = (workload[name] for name in ("steps", "lr", "momentum", "l2"))
+layers = workload.get("layers")
+tasks = workload["tasks"]
+# The hyperparameters, where they are not the weights of the examples.
+hyper_names = workload["hyper"]
 
 
-def load(name, dtype):
-    return torch.from_numpy(np.fromfile(os.path.join(folder, name + ".bin"), dtype=dtype))
+def load(name, shape):
+    flat = np.fromfile(os.path.join(folder, name + ".bin"), dtype="<f4")
+    return torch.from_numpy(flat).to(dtype).reshape(shape)
 
 
-train_x, val_x = (load(name, "<f4").reshape(-1, workload["inputs"]) for name in ("trainX", "valX"))
-train_y, val_y = (load(name, "<i4").long() for name in ("trainY", "valY"))
+def examples(part):
+    """Images and labels; of several tasks [tasks × n × …]."""
+    labels = np.fromfile(os.path.join(folder, part + "Y.bin"), dtype="<i4")
+    axes = [tasks, -1] if tasks > 1 else [-1]
+    inputs = workload["image"] if layers else [workload["inputs"]]
+    return load(part + "X", [*axes, *inputs]), torch.from_numpy(labels).long().reshape(axes)
 
 
-def inner_loss(w, weights):
-    losses = F.cross_entropy(train_x @ w, train_y, reduction="none")
-    return (weights * losses).mean() + l2 * (w * w).sum()
+first = {name: load(name, shape) for name, shape in workload["shapes"].items()}
+train, val = examples("train"), examples("val")
 
 
-def outer_loss(w):
-    return F.cross_entropy(val_x @ w, val_y)
+def conv(x, weight, bias, stride):
+    """Of several tasks in one go, with weights that they share or, as groups of channels, of their own."""
+    if x.dim() == 4:
+        return F.conv2d(x, weight, bias, stride, padding=1)
+    if weight.dim() == 4:
+        return conv(x.flatten(0, 1), weight, bias, stride).unflatten(0, x.shape[:2])
+    x = x.transpose(0, 1).flatten(1, 2)
+    y = F.conv2d(x, weight.flatten(0, 1), bias.flatten(), stride, padding=1, groups=tasks)
+    return y.unflatten(1, weight.shape[:2]).transpose(0, 1)
+
+
+def apply(p, x):
+    if not layers:
+        return x @ p["weight"]
+    for number, layer in enumerate(layers, 1):
+        x = conv(x, p[f"weight{number}"], p[f"bias{number}"], layer["stride"])
+        if layer["pool"] > 1:
+            # Before relu, which gives the same after it, for there is less to do.
+            x = F.max_pool2d(x, layer["pool"])
+        x = F.relu(x)
+    number = len(layers) + 1
+    return x.flatten(-3) @ p[f"weight{number}"].transpose(-1, -2) + p[f"bias{number}"].unsqueeze(-2)
+
+
+def losses(p, data, reduction):
+    x, y = data
+    return F.cross_entropy(apply(p, x).flatten(0, -2), y.flatten(), reduction=reduction)
+
+
+def mean_loss(w, alpha, data):
+    """The sum over tasks of their means."""
+    return tasks * losses({**w, **alpha}, data, "mean")
+
+
+def inner_loss(w, alpha):
+    if hyper_names:
+        return mean_loss(w, alpha, train)
+    loss = (torch.sigmoid(alpha["weights"]) * losses(w, train, "none")).mean()
+    return loss + l2 * sum((x * x).sum() for x in w.values()) if l2 else loss
+
+
+def outer_loss(w, alpha):
+    return mean_loss(w, alpha if hyper_names else {}, val)
 
 
 def start():
-    shape = workload["inputs"], workload["classes"]
-    return torch.zeros(shape), torch.zeros(shape)
+    w = {name: x for name, x in first.items() if name not in hyper_names}
+    if tasks > 1:
+        w = {name: x.expand(tasks, *x.shape).clone() for name, x in w.items()}
+    alpha = {name: first[name].clone().requires_grad_() for name in hyper_names}
+    if not hyper_names:
+        alpha = {"weights": torch.zeros(workload["train"], dtype=dtype, requires_grad=True)}
+    return w, {name: torch.zeros_like(x) for name, x in w.items()}, alpha
 
 
-def step(w, v, weights, record):
-    """One inner step; `record` keeps its graph, so that it can be differentiated through."""
-    if not w.requires_grad:
-        w.requires_grad_()
-    (g,) = torch.autograd.grad(inner_loss(w, weights), w, create_graph=record)
-    with torch.set_grad_enabled(record):
-        v = momentum * v + g
-        return w - lr * v, v
+def inner_gradient(w, alpha, record):
+    """`record` keeps its graph, so that it can be differentiated."""
+    for x in w.values():
+        if not x.requires_grad:
+            x.requires_grad_()
+    return grad(inner_loss(w, alpha), list(w.values()), create_graph=record)
 
 
-def reverse(lam, k):
+def moved(w, v, g):
+    v = {name: momentum * x + dx for (name, x), dx in zip(v.items(), g)}
+    return {name: x - lr * v[name] for name, x in w.items()}, v
+
+
+def reverse(k):
     """The gradient through the last k steps; k = steps is exact."""
-    w, v = start()
-    frozen = torch.sigmoid(lam)
+    w, v, alpha = start()
+    frozen = {name: x.detach() for name, x in alpha.items()}
     for _ in range(steps - k):
-        w, v = step(w, v, frozen, record=False)
-    weights = torch.sigmoid(lam.requires_grad_())
+        g = inner_gradient(w, frozen, record=False)
+        with torch.no_grad():
+            w, v = moved(w, v, g)
     for _ in range(k):
-        w, v = step(w, v, weights, record=True)
-    return torch.autograd.grad(outer_loss(w), lam)[0]
+        w, v = moved(w, v, inner_gradient(w, alpha, record=True))
+    return grad(outer_loss(w, alpha), list(alpha.values()))
 
 
-def greedy(lam, gamma):
+def greedy(gamma):
     """Streams the mixed products: the inner gradient's vector product, taken while its graph lives."""
-    lam.requires_grad_()
-    acc = torch.zeros(workload["train"])
-    w, v = start()
+    w, v, alpha = start()
+    knobs = list(alpha.values())
+    acc = [torch.zeros_like(x) for x in knobs]
     for _ in range(steps):
-        w.requires_grad_()
-        (g,) = torch.autograd.grad(inner_loss(w, torch.sigmoid(lam)), w, create_graph=True)
-        v = momentum * v + g.detach()
-        w = (w.detach() - lr * v).requires_grad_()
-        (outer,) = torch.autograd.grad(outer_loss(w), w)
-        (mixed,) = torch.autograd.grad(g, lam, grad_outputs=-lr * outer)
-        acc = gamma * acc + mixed
-    return acc
+        g = inner_gradient(w, alpha, record=True)
+        with torch.no_grad():
+            w, v = moved(w, v, g)
+        w = {name: x.requires_grad_() for name, x in w.items()}
+        outer = grad(outer_loss(w, alpha), [*w.values(), *knobs], allow_unused=True)
+        mixed = grad(g, knobs, grad_outputs=[-lr * x for x in outer[: len(w)]])
+        acc = [gamma * a + m for a, m in zip(acc, mixed)]
+    direct = outer[len(w) :]
+    return [a if d is None else a + d for a, d in zip(acc, direct)]
 
 
 def hypergradient(estimator):
-    lam = torch.zeros(workload["train"])
-    if "gamma" in estimator:
-        return greedy(lam, estimator["gamma"])
-    return reverse(lam, estimator["k"])
+    """Flat, the mean over tasks."""
+
+    h = greedy(estimator["gamma"]) if "gamma" in estimator else reverse(estimator["k"])
+    return torch.cat([x.flatten() for x in h]) / tasks
 
 
 def timed(estimator):
     for _ in range(WARMUPS):
         hypergradient(estimator)
     seconds = []
-    for _ in range(RUNS):
+    while len(seconds) < RUNS and (len(seconds) < FEWEST or sum(seconds) < LONGEST):
         began = time.perf_counter()
         h = hypergradient(estimator)
         seconds.append(time.perf_counter() - began)
-    h = h.double()
     return {
         "estimator": estimator["name"],
         "seconds": statistics.median(seconds),
         "fastest": min(seconds),
-        "runs": RUNS,
-        "checksum": {"norm": h.norm().item(), "first": h[:3].tolist()},
+        "runs": len(seconds),
+        "hypergradient": encode(h),
     }
 
 
+def encode(h):
+    assert math.isfinite(h.norm().item())
+    return base64.b64encode(h.numpy().tobytes()).decode()
+
+
 torch.set_num_threads(THREADS)
-rows = [timed(estimator) for estimator in workload["estimators"]]
-print(
-    json.dumps(
-        {
-            "peer": "torch",
-            "version": torch.__version__,
-            "backend": f"cpu ({torch.get_num_threads()} threads, OpenBLAS {blas_threads})",
-            "adapter": None,
-            "rows": rows,
-        }
-    )
-)
+about = {"peer": "torch", "version": torch.__version__}
+if reference:
+    values = {estimator["name"]: encode(hypergradient(estimator)) for estimator in workload["estimators"]}
+    print(json.dumps({**about, "backend": "float64", "hypergradients": values}))
+else:
+    rows = [timed(estimator) for estimator in workload["estimators"]]
+    backend = f"cpu ({torch.get_num_threads()} threads, OpenBLAS {blas_threads})"
+    print(json.dumps({**about, "backend": backend, "adapter": None, "rows": rows}))

@@ -1,17 +1,3 @@
-/** Row-major images with values in [0, 1] and a constant 1 at the end of each row, and class numbers. */
-export interface Data {
-  /** [train, inputs] */
-  trainX: Float32Array;
-  /** [train], half of them redrawn uniformly. */
-  trainY: Int32Array;
-  /** [train], before that. */
-  trueY: Int32Array;
-  /** [val, inputs] */
-  valX: Float32Array;
-  /** [val] */
-  valY: Int32Array;
-}
-
 /** `k` for a reverse sweep over the last k steps, `gamma` for the greedy accumulation. */
 export interface Estimator {
   readonly name: string;
@@ -19,22 +5,35 @@ export interface Estimator {
   readonly gamma?: number;
 }
 
-export interface Checksum {
-  norm: number;
-  first: number[];
-}
-
-export declare const workload: {
+export interface Workload {
+  readonly name: string;
+  readonly about: string;
+  /** The built-in peers that have it. */
+  readonly peers: readonly string[];
+  readonly tasks: number;
+  /** Examples of a task. */
   readonly train: number;
   readonly val: number;
-  readonly inputs: number;
+  /** Of a linear model, with the constant 1. */
+  readonly inputs?: number;
+  /** Channels, rows and columns. */
+  readonly image?: readonly [number, number, number];
+  readonly layers?: readonly { channels: number; stride: number; pool: number }[];
+  /** The layers that are hyperparameters, counted from 1; without, those are weights of the training examples. */
+  readonly warp?: readonly number[];
   readonly classes: number;
+  readonly noise: number;
   readonly steps: number;
   readonly lr: number;
   readonly momentum: number;
   readonly l2: number;
-};
-export declare const estimators: readonly Estimator[];
-export declare function generate(seed?: number): Data;
-export declare function checksum(hypergradient: ArrayLike<number>): Checksum;
-export declare function dump(folder: string, data?: Data): void;
+  readonly estimators: readonly Estimator[];
+  readonly tolerance: number;
+}
+
+export declare const workloads: Readonly<Record<string, Workload>>;
+export declare function workloadAsked(): Workload;
+export declare function parameterShapes(workload: Workload): Record<string, number[]>;
+export declare function warpNames(workload: Workload): string[];
+export declare function encode(numbers: ArrayLike<number>): string;
+export declare function decode(text: string, bytes?: 4 | 8): Float32Array | Float64Array;

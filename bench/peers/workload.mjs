@@ -1,98 +1,127 @@
 /**
- * The common workload: one hypergradient of data hyper-cleaning with a linear softmax classifier.
- *
- * Every peer and hypergrad itself read the same numbers from here. The generator uses only integer
- * arithmetic, + and *, so that it gives the same bits in every engine.
+ * The common workloads: one hypergradient each, whose sizes and constants every peer and hypergrad itself read from
+ * here, and the form in which its numbers go from a peer to the report.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 
-/** Sizes and constants of the workload; losses are means over examples. */
-export const workload = Object.freeze({
-  train: 1000,
-  val: 1000,
-  /** 784 pixels and a constant 1 that stands for the bias. */
-  inputs: 785,
-  classes: 10,
-  /** Full-batch steps of v = μv + g, w = w − ηv from w = 0. */
-  steps: 20,
-  lr: 0.1,
-  momentum: 0.9,
-  /** The inner loss is mean_i σ(λ_i)·CE_i + l2·‖W‖². */
-  l2: 0.001,
-});
+/** 28×28 images; each layer is a 3×3 convolution with a border of one zero, a bias, relu, and a max-pool where given. */
+const image = [1, 28, 28];
 
-/** The estimators to time, in the order of the report: `k` steps back, or `gamma` for the streaming one. */
-export const estimators = Object.freeze([
-  { name: "rmd", k: workload.steps },
-  { name: "krmd5", k: 5 },
-  { name: "greedy0.9", gamma: 0.9 },
-]);
+/** For each workload, losses are means over examples and each inner step is v = μv + g, w = w − ηv, on all examples. */
+const table = {
+  linear: {
+    about: "data hyper-cleaning with a linear classifier",
+    peers: ["jax", "tfjs", "torch"],
+    train: 1000,
+    val: 1000,
+    /** 784 pixels and a constant 1 that stands for the bias. */
+    inputs: 785,
+    classes: 10,
+    /** Of the training labels, the share that is redrawn uniformly. */
+    noise: 0.5,
+    steps: 20,
+    lr: 0.1,
+    momentum: 0.9,
+    /** The inner loss is mean_i σ(λ_i)·CE_i + l2·‖W‖², from W = 0. */
+    l2: 0.001,
+    estimators: [
+      { name: "rmd", k: 20 },
+      { name: "krmd5", k: 5 },
+      { name: "greedy0.9", gamma: 0.9 },
+    ],
+    /** The largest relative error of a hypergradient. */
+    tolerance: 1e-4,
+  },
+  cnn: {
+    about: "data hyper-cleaning with three convolutions of 8 channels",
+    peers: ["jax", "torch"],
+    train: 256,
+    val: 256,
+    image,
+    layers: Array.from({ length: 3 }, () => ({ channels: 8, stride: 1, pool: 2 })),
+    classes: 10,
+    noise: 0.5,
+    steps: 5,
+    lr: 0.1,
+    momentum: 0.9,
+    /** The inner loss is mean_i σ(λ_i)·CE_i. */
+    l2: 0,
+    estimators: [
+      { name: "rmd", k: 5 },
+      { name: "greedy0.9", gamma: 0.9 },
+    ],
+    tolerance: 1e-3,
+  },
+  "few-shot": {
+    about: "a meta-batch of 8 five-way one-shot tasks, six convolutions of 32 channels",
+    peers: ["jax", "torch"],
+    /** The hypergradient is the mean over tasks, each with examples of its own. */
+    tasks: 8,
+    train: 5,
+    val: 50,
+    image,
+    layers: [2, 1, 2, 1, 2, 1].map((stride) => ({ channels: 32, stride, pool: 1 })),
+    /** These layers are the hyperparameters; the others and the dense one are trained. */
+    warp: [2, 4, 6],
+    classes: 5,
+    noise: 0,
+    steps: 5,
+    lr: 0.1,
+    momentum: 0.9,
+    l2: 0,
+    estimators: [
+      { name: "rmd", k: 5 },
+      { name: "greedy0.9", gamma: 0.9 },
+    ],
+    tolerance: 1e-3,
+  },
+};
 
-/** xorshift32: uniform integers in [1, 2³²). */
-function xorshift(seed) {
-  let state = seed >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
+/** @type {Readonly<Record<string, import("./workload.mjs").Workload>>} */
+export const workloads = Object.freeze(
+  Object.fromEntries(
+    Object.entries(table).map(([name, workload]) => [name, { name, tasks: 1, ...workload }]),
+  ),
+);
+
+/** The workload that a peer is to run: $PEER_WORKLOAD, which run.mjs sets for all of them. */
+export function workloadAsked() {
+  const name = process.env.PEER_WORKLOAD || "linear";
+  if (!Object.hasOwn(workloads, name))
+    throw new Error(`PEER_WORKLOAD is "${name}"; use ${Object.keys(workloads).join(", ")}`);
+  return workloads[name];
 }
 
 /**
- * Draws the data: class-dependent means on a fifth of the pixels, noise on all, clipped to [0, 1].
- * Each training label is replaced by a uniformly random class with probability ½.
- *
- * @returns {import("./workload.mjs").Data} `trainX` [train, inputs] and `valX` [val, inputs] row-major,
- * `trainY` and `valY` class numbers, `trueY` the training labels before corruption.
+ * The shapes of a workload's parameters in their order: `weight{l}` and `bias{l}` of layer l, counted from 1 and the
+ * dense one last; `weight` [inputs, classes] without layers.
  */
-export function generate(seed = 1) {
-  const { train, val, inputs, classes } = workload;
-  const pixels = inputs - 1;
-  const next = xorshift(Math.imul(seed, 0x9e3779b9));
-  const uniform = () => next() / 2 ** 32;
-  const classOf = () => next() % classes;
-
-  const means = Float64Array.from({ length: classes * pixels }, () => {
-    const active = uniform() < 0.2;
-    return (active ? 0.4 : 0) + 0.2 * uniform();
+export function parameterShapes({ inputs, image, layers, classes }) {
+  if (!layers) return { weight: [inputs, classes] };
+  const shapes = {};
+  let [channels, ...sides] = image;
+  layers.forEach((layer, l) => {
+    shapes[`weight${l + 1}`] = [layer.channels, channels, 3, 3];
+    shapes[`bias${l + 1}`] = [layer.channels];
+    channels = layer.channels;
+    sides = sides.map((side) => Math.floor((Math.floor((side - 1) / layer.stride) + 1) / layer.pool));
   });
-  const split = (count) => {
-    const x = new Float32Array(count * inputs);
-    const y = new Int32Array(count);
-    for (let i = 0; i < count; i++) {
-      y[i] = classOf();
-      for (let j = 0; j < pixels; j++) {
-        const noise = uniform() + uniform() + uniform() - 1.5;
-        x[i * inputs + j] = Math.min(1, Math.max(0, means[y[i] * pixels + j] + noise));
-      }
-      x[i * inputs + pixels] = 1;
-    }
-    return { x, y };
-  };
-  const training = split(train);
-  const validation = split(val);
-  const corrupted = training.y.map((label) => (uniform() < 0.5 ? classOf() : label));
-  return {
-    trainX: training.x,
-    trainY: corrupted,
-    trueY: training.y,
-    valX: validation.x,
-    valY: validation.y,
-  };
+  const dense = layers.length + 1;
+  shapes[`weight${dense}`] = [classes, channels * sides[0] * sides[1]];
+  shapes[`bias${dense}`] = [classes];
+  return shapes;
 }
 
-/** What every peer reports of a hypergradient [train], so that the numbers can be compared. */
-export function checksum(hypergradient) {
-  let sum = 0;
-  for (let i = 0; i < hypergradient.length; i++) sum += hypergradient[i] ** 2;
-  return { norm: Math.sqrt(sum), first: Array.from(hypergradient).slice(0, 3) };
+/** The parameters that are hyperparameters, in their order; none where those are the examples' weights. */
+export function warpNames({ warp = [] }) {
+  return warp.flatMap((l) => [`weight${l}`, `bias${l}`]);
 }
 
-/** Writes the data as raw little-endian float32/int32 files and `workload.json`, for peers outside JavaScript. */
-export function dump(folder, data = generate()) {
-  mkdirSync(folder, { recursive: true });
-  for (const [name, array] of Object.entries(data)) writeFileSync(join(folder, `${name}.bin`), array);
-  writeFileSync(join(folder, "workload.json"), JSON.stringify({ ...workload, estimators }));
+/** Little-endian numbers as text. */
+export const encode = (numbers) => Buffer.from(Float32Array.from(numbers).buffer).toString("base64");
+
+/** @returns the numbers of `encode`, or of a float64 reference with `bytes` = 8. */
+export function decode(text, bytes = 4) {
+  const { buffer, byteOffset, length } = Buffer.from(text, "base64");
+  const copy = buffer.slice(byteOffset, byteOffset + length - (length % bytes));
+  return bytes === 8 ? new Float64Array(copy) : new Float32Array(copy);
 }

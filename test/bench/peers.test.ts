@@ -1,0 +1,91 @@
+import { describe, expect, test } from "vitest";
+import { check, firstOf } from "../../bench/peers/agreement.mjs";
+import { firstValues, generate } from "../../bench/peers/generate.mjs";
+import { decode, encode, parameterShapes, warpNames, workloads } from "../../bench/peers/workload.mjs";
+import { size } from "../../src/graph/shape.ts";
+import { convNet, splitLayers } from "../../src/nn/conv_net.ts";
+import { hypergrad } from "../cli/launcher.ts";
+
+const convolutional = Object.values(workloads).filter(({ layers }) => layers !== undefined);
+
+function bytes({ buffer }: Float32Array | Int32Array): Buffer {
+  return Buffer.from(buffer);
+}
+
+describe("the peers' workloads", () => {
+  test.each(convolutional)("$name: the network is convNet's, layer by layer", (workload) => {
+    const { image, layers, warp = [], classes } = workload;
+    const { parameters } = convNet({ image: image!, layers: layers!, classes });
+    const shapes = parameterShapes(workload);
+    expect(Object.keys(shapes)).toEqual(Object.keys(parameters));
+    for (const [name, { shape }] of Object.entries(parameters)) expect(shapes[name], name).toEqual(shape);
+    expect(warpNames(workload)).toEqual(Object.keys(splitLayers(parameters, warp).chosen));
+  });
+
+  test.each(convolutional)("$name: weights have the variance 2 / inputs, biases are zero", (workload) => {
+    const shapes = parameterShapes(workload);
+    for (const [name, numbers] of Object.entries(firstValues(workload))) {
+      const shape = shapes[name]!;
+      expect(numbers.length).toBe(size(shape));
+      const variance = numbers.reduce((sum, value) => sum + value ** 2, 0) / numbers.length;
+      const inputs = size(shape) / shape[0]!;
+      // Of n numbers the variance is off by about √(2 / n) of itself.
+      if (name.startsWith("weight"))
+        expect(Math.abs((variance * inputs) / 2 - 1), name).toBeLessThan(6 / Math.sqrt(numbers.length));
+      else expect(variance, name).toBe(0);
+    }
+  });
+
+  test.each(Object.values(workloads))(
+    "$name: the data is the same each time, and of its size",
+    (workload) => {
+      const { tasks, train, val, inputs = 784, classes } = workload;
+      const data = generate(workload);
+      expect(data.trainX.length).toBe(tasks * train * inputs);
+      expect(data.valX.length).toBe(tasks * val * inputs);
+      for (const [labels, count] of [
+        [data.trainY, train],
+        [data.valY, val],
+      ] as const) {
+        expect(labels.length).toBe(tasks * count);
+        expect(new Set(labels)).toEqual(new Set(Array.from({ length: classes }, (_, label) => label)));
+      }
+      const again = generate(workload);
+      for (const part of ["trainX", "trainY", "valX", "valY"] as const)
+        expect(Buffer.compare(bytes(again[part]), bytes(data[part])), part).toBe(0);
+    },
+  );
+});
+
+describe("their agreement", () => {
+  const result = (peer: string, ...numbers: number[]) => ({
+    peer,
+    rows: [{ estimator: "rmd", hypergradient: encode(numbers) }],
+  });
+
+  test("an error is ‖h − expected‖ / ‖expected‖, and infinite where numbers are missing or none", () => {
+    const expected = { of: "float64", values: { rmd: [3, 0, 4] } };
+    const errorOf = (...numbers: number[]) => check(result("a", ...numbers), expected).rows![0]!.error;
+    expect(errorOf(3, 0, 4)).toBe(0);
+    expect(errorOf(3, 0.5, 4)).toBeCloseTo(0.1, 7);
+    expect(errorOf(3, 0)).toBe(Number.POSITIVE_INFINITY);
+    expect(errorOf(3, Number.NaN, 4)).toBe(Number.POSITIVE_INFINITY);
+    expect(check({ peer: "a", rows: [{ estimator: "rmd" }] }, expected).rows![0]!.error).toBe(
+      Number.POSITIVE_INFINITY,
+    );
+  });
+
+  test("without float64 the others are compared with the first peer that has numbers", () => {
+    const expected = firstOf([{ peer: "absent" }, result("a", 1, 2), result("b", 1, 2)]);
+    expect(expected.of).toBe("a");
+    expect(check(result("a", 1, 2), expected).rows).toEqual([{ estimator: "rmd" }]);
+    expect(check(result("b", 1, 2), expected).rows).toEqual([{ estimator: "rmd", error: 0 }]);
+    expect([...decode(encode([1, 2.5]))]).toEqual([1, 2.5]);
+  });
+});
+
+test("--workload with a wrong name is exit code 2 and lists the names", async () => {
+  const { code, stderr } = await hypergrad(["bench", "peers", "--workload", "few"]);
+  expect(code).toBe(2);
+  for (const name of Object.keys(workloads)) expect(stderr).toContain(name);
+});
