@@ -79,7 +79,9 @@ export function loadInside(
 ): string {
   return load(halves, side, name, (part) => {
     const value = `${part}${buffer}[${at(part === "" ? operand.primal : operand.tangent, index)}]`;
-    return conditions.length === 0 ? value : `select(0.0, ${value}, ${conditions.map((one) => `(${one})`).join(" & ")})`;
+    return conditions.length === 0
+      ? value
+      : `select(0.0, ${value}, ${conditions.map((one) => `(${one})`).join(" & ")})`;
   });
 }
 

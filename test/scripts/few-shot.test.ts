@@ -43,8 +43,8 @@ test("rows of estimators for two seeds: a learned layer classifies held-out char
   expect(none!.bytes).toBeUndefined();
   for (const { estimator, outerStepsDone, before, after, scores, msPerOuterStep, bytes } of learning) {
     console.log(`${estimator}: accuracy ${before.mean} → ${after.mean} ± ${after.halfWidth}`);
-    expect(outerStepsDone).toBe(40);
-    expect(scores.map(({ outerStep }) => outerStep)).toEqual([0, 20, 40]);
+    expect(outerStepsDone).toBe(60);
+    expect(scores.map(({ outerStep }) => outerStep)).toEqual([0, 30, 60]);
     expect(before).toEqual(none!.before);
     expect(after.each).toHaveLength(2);
     expect(after.mean, estimator).toBeGreaterThan(before.mean + (estimator === "rmd" ? 0.08 : 0));
