@@ -116,10 +116,11 @@ const reverse = (k) => (alpha, w, v, batch, validation) => {
 /** ∂²L/∂α∂w · r */
 function mixedProduct(w, alpha, batch, r) {
   if (hyperNames.length > 0) {
-    const gradient = (at) => grad((knobs) => innerLoss(at, knobs, batch))(alpha);
-    const [values, tangents] = jvp(gradient, [w], [r]);
-    dispose(values);
-    return tangents;
+    const along = (knobs) => {
+      const g = grad((at) => innerLoss(at, knobs, batch))(w);
+      return tree.leaves(tree.map((dx, x) => np.sum(dx.mul(x)), g, r)).reduce((sum, x) => sum.add(x));
+    };
+    return grad(along)(alpha);
   }
   const s = nn.sigmoid(alpha.weights);
   const slope = s.ref.mul(np.subtract(1, s)).div(train);
