@@ -1,5 +1,6 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { chromiumOptions } from "./src/cli/chromium.ts";
 import { environment, runtime } from "./src/host/runtime.ts";
 
@@ -36,6 +37,17 @@ const browser = async (): Promise<TestProjectConfiguration> => ({
   },
 });
 
+/** Minutes each: begun last, one of them would run alone. */
+const longest = ["test/golden.test.ts", "test/deno.test.ts", "test/scripts/toy.test.ts"];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) => longest.some((name) => moduleId.endsWith(name));
+    const sorted = await super.sort(files);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 const report = environment("HYPERGRAD_TEST_REPORT");
 
 export default defineConfig({
@@ -43,6 +55,7 @@ export default defineConfig({
     // dawn.node aborts when two worker threads of one process load it: one process a file.
     pool: "forks",
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     // A file that other programs read the results from.
     reporters: report ? ["default", ["json", { outputFile: report }]] : ["default"],
     testTimeout: 240_000,

@@ -10,6 +10,7 @@ import { OuterLoop } from "../src/bilevel/outer_loop.ts";
 import { adam } from "../src/bilevel/outer_optimizer.ts";
 import { take } from "../src/data/dataset.ts";
 import { glyphs } from "../src/data/glyphs.ts";
+import { median, openForTiming } from "../src/diagnostics/measure.ts";
 import { krmd } from "../src/estimators/krmd.ts";
 import { estimatorList } from "../src/estimators/named.ts";
 import type { Counters } from "../src/gpu/gpu.ts";
@@ -20,12 +21,11 @@ import { zeros } from "../src/graph/values.ts";
 import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
 import { progress } from "../src/host/terminal.ts";
 import { linear, type Model, mlp } from "../src/nn/models.ts";
+import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
 import { cleaning, examples, innerLoss } from "./cleaning.ts";
-import { digits } from "./digits.ts";
 import { names, outputFlags, timingFlags, wholeNumbers } from "./flags.ts";
-import { median } from "./measure.ts";
-import { about, deliver, openForTiming } from "./result.ts";
+import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench hypergradient",
@@ -56,9 +56,6 @@ const options = await parseArguments(
       option("--samples", positiveInteger(), { description: message`Outer steps timed, after warm-up.` }),
       7,
     ),
-    profile: option("--profile", {
-      description: message`Also the GPU time of rmd and greedy at the middle T by kernel.`,
-    }),
     ...timingFlags,
     ...outputFlags,
   }),
@@ -188,45 +185,6 @@ async function timeProduct(name: string, model: Model<string>): Promise<Product>
   }
 }
 
-/** The dispatches of an outer step that are of one kind and shape. */
-interface Share {
-  kernel: string;
-  dispatches: number;
-  /** The sum of what each took at its fastest, in a pass of its own, which adds a little to each. */
-  milliseconds: number;
-}
-
-interface Profile {
-  estimator: string;
-  steps: number;
-  shares: Share[];
-}
-
-async function profileOuterStep({ label, estimator }: Entry, steps: number): Promise<Profile> {
-  const loop = await prepare(estimator, steps);
-  try {
-    const shares = new Map<string, Share>();
-    for (const sequence of Object.values(loop.sequences)) {
-      const runs: number[][] = [];
-      for (let i = 0; i < samples + 2; i++) {
-        const times = await loop.executable.profile(sequence);
-        runs.push(times.map(({ nanoseconds }) => nanoseconds / 1e6));
-      }
-      sequence.dispatches.forEach(({ label, shape }, index) => {
-        const kernel = [label, shape].filter(Boolean).join(" ");
-        const share = shares.get(kernel) ?? { kernel, dispatches: 0, milliseconds: 0 };
-        share.dispatches++;
-        share.milliseconds += Math.min(...runs.map((times) => times[index]!));
-        shares.set(kernel, share);
-      });
-    }
-    const sorted = [...shares.values()].sort((a, b) => b.milliseconds - a.milliseconds);
-    return { estimator: label, steps, shares: sorted };
-  } finally {
-    loop.destroy();
-  }
-}
-
 const pairs = horizons.flatMap((steps) =>
   entries.filter(({ from }) => from <= steps).map((entry) => ({ entry, steps })),
 );
@@ -242,12 +200,6 @@ const products = [
   await timeProduct(`linear ${pixels}-10`, linear(pixels, 10)),
   await timeProduct(`MLP ${pixels}-64-10`, mlp([pixels, 64, 10])),
 ];
-const middle = horizons[Math.floor(horizons.length / 2)]!;
-const profiled = entries.filter(({ label }) => label === "rmd" || label === "greedy(0.9)");
-const profiles: Profile[] = [];
-if (options.profile && timestamps) {
-  for (const entry of profiled) profiles.push(await profileOuterStep(entry, middle));
-}
 await deliver(
   {
     ...(await about("hypergradient", gpu.choice.description)),
@@ -257,7 +209,6 @@ await deliver(
     samples,
     rows,
     products,
-    ...(options.profile && { profiles }),
   },
   options,
   text,
@@ -280,12 +231,6 @@ function text(result: { adapter: string }): string {
         String(parameters),
         ...[gradient, hvp, multiple, fastest].map((value) => digits(value ?? undefined)),
       ]),
-    ),
-    ...profiles.map(({ estimator, steps, shares }) =>
-      table(
-        [`${estimator}, T=${steps}`, "dispatches", "GPU ms"],
-        shares.map((share) => [share.kernel, `${share.dispatches}`, digits(share.milliseconds)]),
-      ),
     ),
   ].join("\n\n");
 }

@@ -1,3 +1,4 @@
+import type { AdapterTraits } from "../shaders/variants.ts";
 import { bilevel } from "../src/bilevel/problem.ts";
 import { sgd } from "../src/bilevel/sgd.ts";
 import { Unroll } from "../src/bilevel/unroll.ts";
@@ -23,8 +24,11 @@ export type Mode = "primal" | "tangent" | "dual";
 export interface KernelCase {
   readonly name: string;
   readonly mode: Mode;
-  /** The kernel; made when its turn comes, as its inputs may be large. */
-  dispatch(gpu: Gpu): Dispatch;
+  /**
+   * The kernel, with the one that adds up its output where it leaves that in parts; made when its turn comes, as its
+   * inputs may be large.
+   */
+  dispatches(gpu: Gpu, traits?: AdapterTraits): readonly Dispatch[];
 }
 
 /** Integers in [0, below), so many: class labels or rows to gather. */
@@ -48,15 +52,15 @@ export function operation<N extends string>(
   return modes.map((mode) => ({
     name,
     mode,
-    dispatch(gpu) {
-      const made = onlyKernel(gpu, { name, mode, inputs, output, active });
-      return bytes === undefined ? made : { ...made, bytes };
+    dispatches(gpu, traits = gpu.traits) {
+      const made = kernel(traits, { name, mode, inputs, output, active });
+      return bytes === undefined ? made : made.map((dispatch) => ({ ...dispatch, bytes }));
     },
   }));
 }
 
-function onlyKernel<N extends string>(
-  gpu: Gpu,
+function kernel<N extends string>(
+  adapter: AdapterTraits,
   {
     name,
     mode,
@@ -70,7 +74,7 @@ function onlyKernel<N extends string>(
     output: (tensors: Tensors<N>) => Tensor;
     active: readonly N[];
   },
-): Dispatch {
+): readonly Dispatch[] {
   const random = new Random(1);
   const entries = Object.entries<Input>(inputs).map(([key, input]) => [key, fill(input, random)] as const);
   const data = Object.fromEntries(entries) as Record<N, Values>;
@@ -91,18 +95,18 @@ function onlyKernel<N extends string>(
     outputs: [{ tensor: result, ...(primal && { primal }), ...(tangent && { tangent }) }],
     seeds: new Map(tangent ? directions.map(([tensor]) => [tensor, 0]) : []),
     lanes: 1,
-    adapter: gpu.choice,
+    adapter,
   });
   program.place(new Arena("activations"));
   const sequence = new Sequence(name);
   program.record(sequence, { primal: new Map(resources), tangent: new Map(directions) });
-  const [only, ...more] = sequence.dispatches;
-  if (only === undefined || more.length > 0) {
+  const { dispatches } = sequence;
+  if (dispatches.filter(({ label }) => label !== "sum of parts").length !== 1) {
     throw new Error(
-      `the case "${name}" is ${sequence.dispatches.length} kernels; a case is one:\n${program.explain()}`,
+      `the case "${name}" is ${dispatches.length} kernels; a case is one:\n${program.explain()}`,
     );
   }
-  return only;
+  return dispatches;
 }
 
 function fill(input: Input, random: Random): Values {
@@ -135,12 +139,12 @@ export function flat(
   return {
     name,
     mode: "primal",
-    dispatch(gpu) {
+    dispatches(gpu) {
       const found = outerStep(gpu, parameters).dispatches.filter((dispatch) => dispatch.label === label)[
         index
       ];
       if (found === undefined) throw new Error(`an outer step has no kernel "${label}" number ${index}`);
-      return { ...found, bytes: 4 * touched * parameters, flops: flops * parameters };
+      return [{ ...found, bytes: 4 * touched * parameters, flops: flops * parameters }];
     },
   };
 }

@@ -1,3 +1,4 @@
+import { conv2d } from "../src/graph/operations/conv2d.ts";
 import { crossEntropy } from "../src/graph/operations/cross_entropy.ts";
 import { relu, sigmoid, tanh } from "../src/graph/operations/elementwise.ts";
 import { gather } from "../src/graph/operations/gather.ts";
@@ -37,6 +38,46 @@ const layer = (n: number, i: number, o: number, { deep = false } = {}): KernelCa
     active: ["u", "w"],
   });
   return [...forward, ...byWeight, ...(deep ? byInput : [])];
+};
+
+/** Images [n×c×size×size] with o kernels of 3×3 at padding 1, and both adjoints. */
+const convolution = (n: number, c: number, size: number, o: number): KernelCase[] => {
+  const x = [n, c, size, size];
+  const w = [o, c, 3, 3];
+  const y = [n, o, size, size];
+  const name = `${n}×${c}×${size}×${size} by ${o}`;
+  const through = (x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1 });
+  return [
+    ...operation(
+      `convolution ${name}`,
+      { x, w, b: [o] },
+      ({ x, w, b }) => conv2d(x, w, { padding: 1, bias: b }),
+      {
+        modes: all,
+        active: c > 1 ? ["x", "w", "b"] : ["w", "b"],
+      },
+    ),
+    ...operation(
+      `convolution to weights ${name}`,
+      { x, w, y },
+      ({ x, w, y }) => backward(mul(y, through(x, w)), w),
+      {
+        modes: all,
+        active: c > 1 ? ["x", "y"] : ["y"],
+      },
+    ),
+    ...(c > 1
+      ? operation(
+          `convolution to x ${name}`,
+          { x, w, y },
+          ({ x, w, y }) => backward(mul(y, through(x, w)), x),
+          {
+            modes: all,
+            active: ["w", "y"],
+          },
+        )
+      : []),
+  ];
 };
 
 /** Cross-entropy of each of n examples, and its gradient with a weight for each example. */
@@ -81,6 +122,10 @@ export const kernelCases: readonly KernelCase[] = [
   ...layer(1000, 784, 64),
   ...layer(1000, 64, 10, { deep: true }),
   ...binary("product", [512, 512], [512, 512], matmul),
+  ...binary("product", [1024, 1024], [1024, 1024], matmul),
+  ...convolution(256, 1, 28, 8),
+  ...convolution(256, 8, 14, 8),
+  ...convolution(50, 32, 28, 32),
   ...loss(1000, 10),
   ...loss(5000, 10),
   ...unary("relu", [100_000], relu),

@@ -5,21 +5,21 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { type Dispatch, Sequence } from "../src/gpu/dispatch.ts";
+import { type Effort, measure, openForTiming } from "../src/diagnostics/measure.ts";
+import { bound, measureRoofline } from "../src/diagnostics/roofline.ts";
+import { Sequence } from "../src/gpu/dispatch.ts";
 import { Executable } from "../src/gpu/executable.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { formatBytes } from "../src/gpu/memory.ts";
 import { parseArguments } from "../src/host/arguments.ts";
 import { UsageError } from "../src/host/errors.ts";
 import { progress } from "../src/host/terminal.ts";
+import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { digits } from "./digits.ts";
 import { names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase, Mode } from "./kernel_case.ts";
 import { kernelCases } from "./kernel_cases.ts";
-import { type Effort, measure } from "./measure.ts";
-import { about, deliver, openForTiming } from "./result.ts";
-import { bound, measureRoofline } from "./roofline.ts";
+import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench kernels",
@@ -77,15 +77,16 @@ interface Row {
   by: "compute" | "memory";
 }
 
-async function timeCase(gpu: Gpu, { name, mode, dispatch }: KernelCase): Promise<Row> {
-  const kernel: Dispatch = dispatch(gpu);
+async function timeCase(gpu: Gpu, { name, mode, dispatches }: KernelCase): Promise<Row> {
+  const kernels = dispatches(gpu);
   const sequence = new Sequence(name);
-  sequence.add(kernel);
+  for (const kernel of kernels) sequence.add(kernel);
   const executable = await Executable.build(gpu, [sequence]);
   try {
     const { gpu: inside, fastest, wall } = await measure(executable, [sequence], effort);
     const time = inside ?? wall;
-    const { flops, bytes } = kernel;
+    const flops = kernels.reduce((sum, kernel) => sum + kernel.flops, 0);
+    const bytes = kernels.reduce((sum, kernel) => sum + kernel.bytes, 0);
     const { microseconds, by } = bound(roofline, flops, bytes);
     return {
       name,

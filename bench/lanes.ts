@@ -8,15 +8,15 @@ import { string } from "@optique/core/valueparser";
 import { optimize } from "../src/bilevel/optimize.ts";
 import { OuterLoop } from "../src/bilevel/outer_loop.ts";
 import { adam } from "../src/bilevel/outer_optimizer.ts";
+import { median, openForTiming } from "../src/diagnostics/measure.ts";
 import { formatBytes } from "../src/gpu/memory.ts";
 import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
 import { progress } from "../src/host/terminal.ts";
+import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { digits } from "./digits.ts";
 import { names, outputFlags, timingFlags, wholeNumbers } from "./flags.ts";
 import { type LaneCase, laneCases } from "./lane_cases.ts";
-import { median } from "./measure.ts";
-import { about, deliver, openForTiming } from "./result.ts";
+import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench lanes",

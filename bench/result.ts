@@ -1,5 +1,4 @@
 import packageJson from "../package.json" with { type: "json" };
-import { Gpu } from "../src/gpu/gpu.ts";
 import { writeFile } from "../src/host/files.ts";
 import { findPackage } from "../src/host/packages.ts";
 import { runtime } from "../src/host/runtime.ts";
@@ -18,17 +17,6 @@ export interface About {
 export interface OutputFlags {
   readonly json: boolean;
   readonly save: boolean;
-}
-
-/** The best adapter, with exact timestamps where Dawn can be told, and these toggles besides. */
-export async function openForTiming(toggles: readonly string[]): Promise<Gpu> {
-  // Dawn rounds timestamps to 65.5 µs unless told not to.
-  const exact = runtime() === "node" ? ["-timestamp_quantization"] : [];
-  const gpu = await Gpu.open({ toggles: [...exact, ...toggles] });
-  if (!gpu.device.features.has("timestamp-query")) {
-    note(`${gpu.choice.description} has no timestamps here: all times are wall times`);
-  }
-  return gpu;
 }
 
 export async function about(bench: string, adapter: string): Promise<About> {

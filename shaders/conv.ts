@@ -1,11 +1,4 @@
-import {
-  type ConvAdapter,
-  forwardTile,
-  inputGradientTile,
-  isSmall,
-  type Work,
-  weightGradientTile,
-} from "./conv/choose_tile.ts";
+import type { ConvVariant } from "./conv/choose_tile.ts";
 import { forwardGrid, tiledForward } from "./conv/forward.ts";
 import {
   implicitForward,
@@ -22,7 +15,16 @@ import { tiledWeightGradient, weightGradientGrid } from "./conv/weight_gradient.
 import type { Conv } from "./conv/window.ts";
 import { linearGrid, type Operand, type Strided } from "./operand.ts";
 
-export { type ConvAdapter, products, type Work } from "./conv/choose_tile.ts";
+export {
+  type ConvAsked,
+  type ConvProduct,
+  type ConvVariant,
+  chooseConv,
+  convCandidates,
+  convClass,
+  products,
+  type Work,
+} from "./conv/choose_tile.ts";
 export type { Conv } from "./conv/window.ts";
 
 /** WGSL with entry point `main`, and workgroups in x and y, or elements. */
@@ -31,69 +33,71 @@ export interface Kernel {
   readonly grid: readonly [number, number] | Strided;
 }
 
-/** Where a kernel is to run, and which halves of the product it computes. */
-export interface Setting {
-  readonly adapter: ConvAdapter;
-  readonly work: Work;
-}
-
 /** y = the convolution of x and weight, plus the bias. Bindings: x, weight, bias, y; each with its tangent. */
 export function convForward(
   conv: Conv,
-  { adapter, work }: Setting,
+  variant: ConvVariant,
   x: Operand,
   weight: Operand,
   bias: Operand | undefined,
   y: Operand,
 ): Kernel {
-  if (adapter.kind === "hardware")
-    return { code: implicitForward(conv, x, weight, bias, y), grid: implicitForwardGrid(conv) };
-  if (isSmall(conv)) {
-    const { n, o, oh, ow } = conv;
-    return { code: plainForward(conv, x, weight, bias, y), grid: linearGrid(n * o * oh * ow) };
+  const { n, o, oh, ow } = conv;
+  switch (variant) {
+    case "implicit":
+      return { code: implicitForward(conv, x, weight, bias, y), grid: implicitForwardGrid(conv) };
+    case "plain":
+      return { code: plainForward(conv, x, weight, bias, y), grid: linearGrid(n * o * oh * ow) };
+    default:
+      return { code: tiledForward(conv, variant, x, weight, bias, y), grid: forwardGrid(conv, variant) };
   }
-  const tile = forwardTile(conv, work, adapter);
-  return { code: tiledForward(conv, tile, x, weight, bias, y), grid: forwardGrid(conv, tile) };
 }
 
 /** Its adjoint in x. Bindings: y, weight, x. */
 export function convInputGradient(
   conv: Conv,
-  { adapter, work }: Setting,
+  variant: ConvVariant,
   y: Operand,
   weight: Operand,
   x: Operand,
 ): Kernel {
-  if (adapter.kind === "hardware")
-    return { code: implicitInputGradient(conv, y, weight, x), grid: implicitInputGradientGrid(conv) };
-  if (isSmall(conv)) {
-    const { n, c, h, w } = conv;
-    return { code: plainInputGradient(conv, y, weight, x), grid: linearGrid(n * c * h * w) };
+  const { n, c, h, w } = conv;
+  switch (variant) {
+    case "implicit":
+      return { code: implicitInputGradient(conv, y, weight, x), grid: implicitInputGradientGrid(conv) };
+    case "plain":
+      return { code: plainInputGradient(conv, y, weight, x), grid: linearGrid(n * c * h * w) };
+    default:
+      return {
+        code: tiledInputGradient(conv, variant, y, weight, x),
+        grid: inputGradientGrid(conv, variant),
+      };
   }
-  const tile = inputGradientTile(conv, work, adapter);
-  return { code: tiledInputGradient(conv, tile, y, weight, x), grid: inputGradientGrid(conv, tile) };
 }
 
 /** Its adjoint in the weights, in parts. Bindings: x, y, sums [parts×o×c×kh×kw]. */
 export function convWeightGradient(
   conv: Conv,
-  { adapter, work }: Setting,
+  variant: ConvVariant,
   x: Operand,
   y: Operand,
   sums: Operand,
 ): Kernel {
-  if (adapter.kind === "hardware")
-    return { code: implicitWeightGradient(conv, x, y, sums), grid: implicitWeightGradientGrid(conv) };
-  if (isSmall(conv)) {
-    const { o, c, kh, kw } = conv;
-    return { code: plainWeightGradient(conv, x, y, sums), grid: linearGrid(o * c * kh * kw) };
+  const { o, c, kh, kw } = conv;
+  switch (variant) {
+    case "implicit":
+      return { code: implicitWeightGradient(conv, x, y, sums), grid: implicitWeightGradientGrid(conv) };
+    case "plain":
+      return { code: plainWeightGradient(conv, x, y, sums), grid: linearGrid(o * c * kh * kw) };
+    default: {
+      const tile = { ...variant, parts: convWeightParts(conv, variant) };
+      return { code: tiledWeightGradient(conv, tile, x, y, sums), grid: weightGradientGrid(conv, tile) };
+    }
   }
-  const tile = weightGradientTile(conv, work, adapter);
-  return { code: tiledWeightGradient(conv, tile, x, y, sums), grid: weightGradientGrid(conv, tile) };
 }
 
 /** The parts in which `convWeightGradient` leaves its sums. */
-export function convWeightParts(conv: Conv, { adapter, work }: Setting): number {
-  if (adapter.kind === "hardware") return weightParts(conv);
-  return isSmall(conv) ? 1 : weightGradientTile(conv, work, adapter).parts;
+export function convWeightParts(conv: Conv, variant: ConvVariant): number {
+  if (variant === "implicit") return weightParts(conv);
+  return variant !== "plain" && "parts" in variant ? variant.parts : 1;
 }

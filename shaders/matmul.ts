@@ -4,7 +4,12 @@ import { registerGrid, registerTile } from "./matmul/register_tile.ts";
 import { sharedGrid, sharedTile } from "./matmul/shared_tile.ts";
 import { subgroupGrid, subgroupTile } from "./matmul/subgroup_tile.ts";
 
-export { chooseMatmulTile, type MatmulAdapter, type MatmulTile } from "./matmul/choose_tile.ts";
+export {
+  chooseMatmulTile,
+  type MatmulTile,
+  matmulCandidates,
+  matmulClass,
+} from "./matmul/choose_tile.ts";
 export type { MatmulShape } from "./matmul/product.ts";
 
 export interface MatmulConfig extends MatmulShape {
@@ -32,6 +37,9 @@ export function matmul(config: MatmulConfig): string {
       return subgroupTile(config, tile);
   }
 }
+
+/** The parts in which a tile leaves its sums, one m×n behind another; 1: they are whole. */
+export const matmulParts = (tile: MatmulTile): number => (tile.memory === "shared" ? tile.parts : 1);
 
 /** Workgroups in x and y; the caller adds the lanes as z. */
 export function matmulGrid({ tile, ...shape }: MatmulConfig): [number, number] {

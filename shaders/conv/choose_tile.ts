@@ -1,12 +1,19 @@
+import { type AdapterTraits, magnitude } from "../variants.ts";
 import type { ConvTile } from "./tile.ts";
 import type { WeightTile } from "./weight_gradient.ts";
 import { type Conv, range } from "./window.ts";
 
-/** What the choice goes by. */
-export interface ConvAdapter {
-  readonly kind: "hardware" | "lavapipe" | "swiftshader" | "software";
-  /** Threads of every subgroup, where shaders can use subgroups of one known size. */
-  readonly subgroupSize?: number;
+/** A tile in registers; or one thread for each output; or an implicit matrix product in shared memory. */
+export type ConvVariant = ConvTile | WeightTile | "plain" | "implicit";
+
+/** The convolution itself and its adjoints. */
+export type ConvProduct = "forward" | "input gradient" | "weight gradient";
+
+/** What is to be computed: which product, and which halves of it. */
+export interface ConvAsked {
+  readonly product: ConvProduct;
+  readonly conv: Conv;
+  readonly work: Work;
 }
 
 /** Halves of a product that a kernel computes, and of how many factors it reads primal and tangent. */
@@ -31,9 +38,55 @@ const WORTH_COMPILING = 2 ** 22;
 
 export const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow * c * kh * kw;
 
-export const isSmall = (conv: Conv) => products(conv) < WORTH_COMPILING;
+/** The class of a convolution: which product and which halves of it, its magnitudes, and how the windows lie. */
+export function convClass({ product, conv, work: { primal, tangent, active } }: ConvAsked): string {
+  const { n, c, h, w, o, kh, kw, stride, padding } = conv;
+  const halves = [primal && "p", tangent && active[0] && "dl", tangent && active[1] && "dr"].filter(Boolean);
+  const images = [n, c, h, w].map(magnitude).join("×");
+  return `${product} ${halves.join("+")} ${images} ${magnitude(o)}×${kh}×${kw}/${stride}+${padding}`;
+}
 
-function traits({ kind, subgroupSize }: ConvAdapter) {
+/** The variant for a convolution: the tuned one of its class, or the one that should be the fastest. */
+export function chooseConv(asked: ConvAsked, adapter: AdapterTraits): ConvVariant {
+  const tuned = adapter.variants?.conv(asked);
+  if (tuned !== undefined) return tuned;
+  if (adapter.kind === "hardware") return "implicit";
+  if (products(asked.conv) < WORTH_COMPILING) return "plain";
+  let best: ConvVariant = "plain";
+  let least = Infinity;
+  for (const { tile, cost } of priced(asked, adapter)) if (cost < least) [best, least] = [tile, cost];
+  return best;
+}
+
+/** Variants for a tuner to try: first the one that is taken without it. */
+export function convCandidates(asked: ConvAsked, adapter: AdapterTraits, most: number): ConvVariant[] {
+  if (adapter.kind === "hardware") return ["implicit", "plain"];
+  const tiles = [...priced(asked, adapter)].sort((a, b) => a.cost - b.cost);
+  return [chooseConv(asked, adapter), ...tiles.slice(0, most).map(({ tile }) => tile), "plain"];
+}
+
+interface Priced {
+  readonly tile: ConvTile | WeightTile;
+  readonly cost: number;
+}
+
+function priced({ product, conv, work }: ConvAsked, adapter: AdapterTraits): Iterable<Priced> {
+  const { o, ow, c, w, kw, stride } = conv;
+  if (product === "weight gradient") return weightTiles(conv, work, adapter);
+  // The columns of the adjoint in x are whole strides.
+  return product === "forward"
+    ? windowTiles(
+        { channels: o, columns: ow, taps: kw, step: 1 },
+        work,
+        adapter,
+        (cols) => (cols - 1) * stride + kw,
+      )
+    : windowTiles({ channels: c, columns: w, taps: kw, step: stride }, work, adapter, (cols) =>
+        Math.ceil((cols - 1 + kw) / stride),
+      );
+}
+
+function traits({ kind, subgroupSize }: AdapterTraits) {
   // A subgroup is a workgroup only where the driver is known to fill it.
   const subgroup = kind === "lavapipe" || kind === "swiftshader" ? subgroupSize : undefined;
   return {
@@ -52,37 +105,19 @@ function multiplicities({ primal, tangent, active: [left, right] }: Work) {
   };
 }
 
-/** The tile of the convolution itself. */
-export function forwardTile({ o, ow, kw, stride }: Conv, work: Work, adapter: ConvAdapter): ConvTile {
-  return windowTile(
-    { channels: o, columns: ow, taps: kw, step: 1 },
-    work,
-    adapter,
-    (cols) => (cols - 1) * stride + kw,
-  );
-}
-
-/** The tile of the adjoint in x; its columns are whole strides. */
-export function inputGradientTile({ c, w, kw, stride }: Conv, work: Work, adapter: ConvAdapter): ConvTile {
-  const slid = { channels: c, columns: w, taps: kw, step: stride };
-  return windowTile(slid, work, adapter, (cols) => Math.ceil((cols - 1 + kw) / stride));
-}
-
 /**
- * The tile of a product in which a window of `taps` slides along `columns`; of a block of them it reads so many
+ * Tiles of a product in which a window of `taps` slides along `columns`; of a block of them it reads so many
  * elements. Each of these serves all of the tile's channels, each weight all of its columns.
  */
-function windowTile(
+function* windowTiles(
   { channels, columns, taps, step }: { channels: number; columns: number; taps: number; step: number },
   work: Work,
-  adapter: ConvAdapter,
+  adapter: AdapterTraits,
   reach: (cols: number) => number,
-): ConvTile {
+): Generator<Priced> {
   const { read, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
   const shared = subgroup === undefined ? read : read / subgroup + BROADCAST;
-  let best: ConvTile = { cols: step, channels: 1 };
-  let least = Infinity;
   for (const own of range(16).map((i) => i + 1)) {
     if (channels % own > 0) continue;
     for (let cols = step; cols <= Math.max(step, Math.min(16, columns + step - 1)); cols += step) {
@@ -91,24 +126,20 @@ function windowTile(
         reach(cols) * read * each.left +
         own * taps * shared * each.right +
         (own * taps * cols * each.terms) / step;
-      const cost = Math.ceil(columns / cols) * (channels / own) * turn;
-      if (cost < least)
-        [best, least] = [{ cols, channels: own, ...(subgroup !== undefined && { subgroup }) }, cost];
+      const tile: ConvTile = { cols, channels: own, ...(subgroup !== undefined && { subgroup }) };
+      yield { tile, cost: Math.ceil(columns / cols) * (channels / own) * turn };
     }
   }
-  return best;
 }
 
 /** Threads, or subgroups, that share the lines between them. */
 const PARTS = 16;
 
-/** The tile of the adjoint in the weights. */
-export function weightGradientTile(conv: Conv, work: Work, adapter: ConvAdapter): WeightTile {
+/** Tiles of the adjoint in the weights. */
+function* weightTiles(conv: Conv, work: Work, adapter: AdapterTraits): Generator<Priced> {
   const { c, o, n, oh, ow, kh, kw, stride } = conv;
   const { read, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
-  let best: WeightTile = { cols: 1, channels: 1, parts: 1 };
-  let least = Infinity;
   for (const together of subgroup === undefined ? [undefined] : [undefined, subgroup]) {
     const shared = together === undefined ? read : read / together + BROADCAST;
     const idle = together === undefined ? 1 : (Math.ceil(c / together) * together) / c;
@@ -120,14 +151,14 @@ export function weightGradientTile(conv: Conv, work: Work, adapter: ConvAdapter)
           channels * cols * shared * each.right +
           channels * cols * kh * kw * each.terms;
         const cost = Math.ceil(ow / cols) * (o / channels) * idle * turn;
-        if (cost >= least) continue;
         const threads = together === undefined ? (c * o) / channels : o / channels;
         const wanted = together === undefined ? 64 * PARTS : PARTS;
         const parts = Math.max(1, Math.min(Math.ceil(wanted / threads), Math.ceil((n * oh) / 8)));
-        best = { cols, channels, parts, ...(together !== undefined && { subgroup: together }) };
-        least = cost;
+        yield {
+          tile: { cols, channels, parts, ...(together !== undefined && { subgroup: together }) },
+          cost,
+        };
       }
     }
   }
-  return best;
 }

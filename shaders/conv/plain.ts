@@ -1,28 +1,44 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "../operand.ts";
-import { addProduct, type Conv, halvesOf, load } from "./window.ts";
+import { addProduct, type Conv, halvesOf, load, loadInside, range } from "./window.ts";
 
 /**
  * The three products of a convolution, an output a thread, without tiles: for small problems, as a tile takes a software
- * adapter's compiler seconds. Formulas as in the files of the tiles.
+ * adapter's compiler seconds. Formulas as in the files of the tiles. All threads run the same loops, and take a zero
+ * where the window hangs over: loops of different lengths cost SwiftShader five times as much.
  */
 interface Kernel {
   readonly count: number;
   readonly names: readonly [left: string, right: string, out: string];
   readonly operands: readonly [left: Operand, right: Operand, out: Operand];
   readonly bias?: Operand | undefined;
-  /** WGSL that sets up from the output's index `i`, opens loops and leaves the factors' positions in `l_at` and `r_at`. */
-  readonly open: string;
-  readonly loops: number;
+  /** WGSL that sets up from the output's index `i`. */
+  readonly start: string;
+  /** Loops over the terms: names (i32) and how often. */
+  readonly loops: Readonly<Record<string, number>>;
+  /** WGSL in the innermost loop, and with it where the factors stand (u32) and when the left one is there. */
+  readonly locate: string;
+  readonly left: string;
+  readonly right: string;
+  readonly inside: readonly string[];
 }
 
-function kernel({ count, names, operands, bias, open, loops }: Kernel): string {
+function kernel(spec: Kernel): string {
+  const { count, names, operands, bias, start, loops, locate, inside } = spec;
   const [left, right, out] = operands;
   const halves = halvesOf(left, right, out);
-  const read = (side: 0 | 1) => (part: string) => {
-    const view = part === "" ? operands[side].primal : operands[side].tangent;
-    return `${part}${names[side]}[${at(view, `${side === 0 ? "l" : "r"}_at`)}]`;
-  };
+  const within = loadInside(halves, 0, "l", {
+    buffer: names[0],
+    operand: left,
+    index: spec.left,
+    conditions: inside,
+  });
+  const other = load(
+    halves,
+    1,
+    "r",
+    (part) => `${part}${names[1]}[${at(part === "" ? right.primal : right.tangent, spec.right)}]`,
+  );
   return wgsl`
 ${dualInput(0, names[0], left)}
 ${dualInput(1, names[1], right)}
@@ -31,16 +47,36 @@ ${dualOutput(names[2] === "ys" ? 3 : 2, names[2], out)}
 ${linearMain(count)}
   var s0 = 0.0;
   var t0 = 0.0;
-  ${open}
-    ${load(halves, 0, "l", read(0))} ${load(halves, 1, "r", read(1))}
-    ${addProduct(halves, "0", "l", "r")}
-  ${"}".repeat(loops)}
+  ${start}
+  ${nest(
+    Object.entries(loops),
+    `${locate}
+    ${within} ${other}
+    ${addProduct(halves, "0", "l", "r")}`,
+  )}
   ${bias && halves.value ? `s0 += ${primal("biases", bias, "channel")};` : ""}
   ${bias && halves.derivative ? `t0 += ${tangent("biases", bias, "channel")};` : ""}
   ${halves.value ? `${names[2]}[${at(out.primal, "i")}] = s0;` : ""}
   ${halves.derivative ? `d_${names[2]}[${at(out.tangent, "i")}] = t0;` : ""}
 }`;
 }
+
+/** Iterations that are written out: a turn of a loop costs SwiftShader as much as several multiply-adds. */
+const UNROLLED = 9;
+
+/** WGSL of loops one in another; the innermost are written out while they are short. */
+function nest([first, ...rest]: readonly (readonly [name: string, times: number])[], body: string): string {
+  if (first === undefined) return body;
+  const [name, times] = first;
+  const all = rest.reduce((product, [, count]) => product * count, times);
+  if (all > UNROLLED) return `for (var ${name} = 0; ${name} < ${times}; ${name}++) { ${nest(rest, body)} }`;
+  return range(times)
+    .map((k) => `{ const ${name} = ${k}; ${nest(rest, body)} }`)
+    .join("\n");
+}
+
+/** WGSL for whether `name` lies in [0, extent). */
+const within = (name: string, extent: number) => [`${name} >= 0`, `${name} < ${extent}`];
 
 export function plainForward(
   conv: Conv,
@@ -55,16 +91,15 @@ export function plainForward(
     names: ["xs", "ws", "ys"],
     operands: [x, weight, y],
     bias,
-    loops: 3,
-    open: `let top = i32(i / ${ow}u % ${oh}u * ${stride}u) - ${padding};
+    start: `let top = i32(i / ${ow}u % ${oh}u * ${stride}u) - ${padding};
   let left = i32(i % ${ow}u * ${stride}u) - ${padding};
   let channel = i / ${oh * ow}u % ${o}u;
-  let image = i / ${o * oh * ow}u;
-  for (var source = 0u; source < ${c}u; source++) {
-  for (var row = max(top, 0); row < min(top + ${kh}, ${h}); row++) {
-  for (var column = max(left, 0); column < min(left + ${kw}, ${w}); column++) {
-    let l_at = ((image * ${c}u + source) * ${h}u + u32(row)) * ${w}u + u32(column);
-    let r_at = ((channel * ${c}u + source) * ${kh}u + u32(row - top)) * ${kw}u + u32(column - left);`,
+  let image = i / ${o * oh * ow}u;`,
+    loops: { source: c, u: kh, v: kw },
+    locate: "let row = top + u; let column = left + v;",
+    left: `((image * ${c}u + u32(source)) * ${h}u + u32(row)) * ${w}u + u32(column)`,
+    right: `((channel * ${c}u + u32(source)) * ${kh}u + u32(u)) * ${kw}u + u32(v)`,
+    inside: [...within("row", h), ...within("column", w)],
   });
 }
 
@@ -74,17 +109,19 @@ export function plainInputGradient(conv: Conv, y: Operand, weight: Operand, x: O
     count: n * c * h * w,
     names: ["ys", "ws", "xs"],
     operands: [y, weight, x],
-    loops: 3,
-    open: `let bottom = i32(i / ${w}u % ${h}u) + ${padding};
+    start: `let bottom = i32(i / ${w}u % ${h}u) + ${padding};
   let right = i32(i % ${w}u) + ${padding};
   let channel = i / ${h * w}u % ${c}u;
-  let image = i / ${c * h * w}u;
-  for (var source = 0u; source < ${o}u; source++) {
-  // Line r of y meets the row by tap bottom - r stride, which lies in [0, kh).
-  for (var r = max(bottom - ${kh} + ${stride}, 0) / ${stride}; r < ${oh} && r * ${stride} <= bottom; r++) {
-  for (var q = max(right - ${kw} + ${stride}, 0) / ${stride}; q < ${ow} && q * ${stride} <= right; q++) {
-    let l_at = ((image * ${o}u + source) * ${oh}u + u32(r)) * ${ow}u + u32(q);
-    let r_at = ((source * ${c}u + channel) * ${kh}u + u32(bottom - r * ${stride})) * ${kw}u + u32(right - q * ${stride});`,
+  let image = i / ${c * h * w}u;`,
+    loops: { source: o, u: kh, v: kw },
+    locate: `let down = bottom - u; let along = right - v;
+    let row = down / ${stride}; let column = along / ${stride};`,
+    left: `((image * ${o}u + u32(source)) * ${oh}u + u32(row)) * ${ow}u + u32(column)`,
+    right: `((u32(source) * ${c}u + channel) * ${kh}u + u32(u)) * ${kw}u + u32(v)`,
+    inside: [
+      ...["down >= 0", "along >= 0", `row < ${oh}`, `column < ${ow}`],
+      ...(stride > 1 ? [`down % ${stride} == 0`, `along % ${stride} == 0`] : []),
+    ],
   });
 }
 
@@ -94,18 +131,14 @@ export function plainWeightGradient(conv: Conv, x: Operand, y: Operand, weight: 
     count: o * c * kh * kw,
     names: ["xs", "ys", "ws"],
     operands: [x, y, weight],
-    loops: 3,
-    open: `let down = i32(i / ${kw}u % ${kh}u) - ${padding};
+    start: `let down = i32(i / ${kw}u % ${kh}u) - ${padding};
   let along = i32(i % ${kw}u) - ${padding};
   let source = i / ${kh * kw}u % ${c}u;
-  let channel = i / ${c * kh * kw}u;
-  for (var image = 0u; image < ${n}u; image++) {
-  for (var r = 0; r < ${oh}; r++) {
-  for (var q = 0; q < ${ow}; q++) {
-    let row = r * ${stride} + down;
-    let column = q * ${stride} + along;
-    if (row < 0 || row >= ${h} || column < 0 || column >= ${w}) { continue; }
-    let l_at = ((image * ${c}u + source) * ${h}u + u32(row)) * ${w}u + u32(column);
-    let r_at = ((image * ${o}u + channel) * ${oh}u + u32(r)) * ${ow}u + u32(q);`,
+  let channel = i / ${c * kh * kw}u;`,
+    loops: { image: n, line: oh, pixel: ow },
+    locate: `let row = line * ${stride} + down; let column = pixel * ${stride} + along;`,
+    left: `((u32(image) * ${c}u + source) * ${h}u + u32(row)) * ${w}u + u32(column)`,
+    right: `((u32(image) * ${o}u + channel) * ${oh}u + u32(line)) * ${ow}u + u32(pixel)`,
+    inside: [...within("row", h), ...within("column", w)],
   });
 }

@@ -1,17 +1,11 @@
+import { type AdapterTraits, magnitude } from "../variants.ts";
 import { factors, type MatmulShape, terms } from "./product.ts";
 import { type RegisterTile, registerGrid } from "./register_tile.ts";
-import type { SharedTile } from "./shared_tile.ts";
+import { type SharedTile, sharedGrid } from "./shared_tile.ts";
 import { type SubgroupTile, subgroupGrid } from "./subgroup_tile.ts";
 import { readWidth } from "./vector_reads.ts";
 
 export type MatmulTile = RegisterTile | SharedTile | SubgroupTile;
-
-/** What the choice goes by. */
-export interface MatmulAdapter {
-  readonly kind: "hardware" | "lavapipe" | "swiftshader" | "software";
-  /** Threads of every subgroup, where shaders can use subgroups of one known size. */
-  readonly subgroupSize?: number;
-}
 
 /** What an adapter rewards: a vector read's price in multiply-adds, sums that fit a thread, threads in step. */
 const adapters = {
@@ -25,12 +19,43 @@ const BROADCAST = 1;
 /** Multiply-adds below which a big tile, which takes a software adapter's compiler seconds, never earns them back. */
 const WORTH_COMPILING = 2 ** 19;
 
-/**
- * The tile for a shape. Software adapters gather every read thread by thread, so their best tile is the one with the
- * fewest reads for each multiply-add that still keeps two cores busy.
- */
-export function chooseMatmulTile(shape: MatmulShape, adapter: MatmulAdapter): MatmulTile {
+/** The class of a product: how its factors lie, which halves it computes, and its magnitudes. */
+export function matmulClass(shape: MatmulShape): string {
+  const { m, n, k, aCol, bCol } = shape;
+  const layout = `${aCol === 1 ? "A" : "Aᵀ"}·${bCol === 1 ? "B" : "Bᵀ"}`;
+  const halves = terms(shape).map(([, left, right]) => `${left}·${right}`);
+  return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}`;
+}
+
+/** The tile for a shape: the tuned one of its class, or the one that should be the fastest. */
+export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): MatmulTile {
+  const tuned = adapter.variants?.matmul(shape);
+  if (tuned !== undefined) return tuned;
   if (adapter.kind === "hardware") return hardwareTile(shape);
+  let best: MatmulTile | undefined;
+  let least = Infinity;
+  for (const { tile, cost } of pricedTiles(shape, adapter)) if (cost < least) [best, least] = [tile, cost];
+  return best!;
+}
+
+/** Tiles for a tuner to try: first the one that is taken without it. */
+export function matmulCandidates(shape: MatmulShape, adapter: AdapterTraits, most: number): MatmulTile[] {
+  if (adapter.kind === "hardware") return [hardwareTile(shape), ...sharedTiles(shape)];
+  const priced = [...pricedTiles(shape, adapter)].sort((a, b) => a.cost - b.cost).slice(0, most);
+  const unrolled = priced
+    .slice(0, most / 4)
+    .flatMap(({ tile }) => ([1, 2, 4] as const).map((unroll) => ({ ...tile, unroll })));
+  return [...priced.map(({ tile }) => tile), ...unrolled];
+}
+
+/**
+ * Software adapters gather every read thread by thread, so their best tile is the one with the fewest reads for each
+ * multiply-add that still keeps two cores busy.
+ */
+function* pricedTiles(
+  shape: MatmulShape,
+  adapter: AdapterTraits,
+): Generator<{ tile: RegisterTile | SubgroupTile; cost: number }> {
   const { read, element, sums, unroll, threads } =
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
@@ -49,25 +74,21 @@ export function chooseMatmulTile(shape: MatmulShape, adapter: MatmulAdapter): Ma
       },
       terms(shape).length * rows * cols,
     );
-
-  let best: MatmulTile = { memory: "register", rows: 1, cols: 1, threads, unroll };
-  let least = Infinity;
-  const consider = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => {
-    const cost = Math.ceil((x * y) / 2) * price(tile, tile.memory === "subgroup" ? tile.shared : undefined);
-    if (cost < least) [best, least] = [tile, cost];
-  };
+  const priced = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => ({
+    tile,
+    cost: Math.ceil((x * y) / 2) * price(tile, tile.memory === "subgroup" ? tile.shared : undefined),
+  });
   for (let rows = 1; rows <= Math.min(16, shape.m); rows++) {
-    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= most; cols++) {
+    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= Math.max(1, most); cols++) {
       const register: RegisterTile = { memory: "register", rows, cols, threads, unroll };
-      consider(register, registerGrid(shape, register));
+      yield priced(register, registerGrid(shape, register));
       if (size === undefined) continue;
       for (const shared of ["row", "col"] as const) {
         const tile: SubgroupTile = { memory: "subgroup", shared, rows, cols, threads: size, unroll };
-        consider(tile, subgroupGrid(shape, tile));
+        yield priced(tile, subgroupGrid(shape, tile));
       }
     }
   }
-  return best;
 }
 
 interface Block {
@@ -75,15 +96,54 @@ interface Block {
   readonly cols: number;
 }
 
-/** 64×64 outputs for 256 threads, halved along an axis that is shorter, and where too few workgroups would run. */
-function hardwareTile({ m, n, tangent, da, db }: MatmulShape): SharedTile {
-  let rows = m > 32 ? 4 : m > 16 ? 2 : 1;
-  let cols = n > 32 ? 4 : n > 16 ? 2 : 1;
-  while (rows * cols > 1 && Math.ceil(m / (16 * rows)) * Math.ceil(n / (16 * cols)) < 64) {
-    if (rows >= cols) rows /= 2;
-    else cols /= 2;
+/** Workgroups that a GPU is to have at least, and terms that make a part of a sum worth one. */
+const WANTED = 128;
+const LEAST_TERMS = 128;
+
+const groupsOf = ({ m, n }: MatmulShape, tile: SharedTile) => {
+  const [x, y] = sharedGrid({ m, n }, { ...tile, parts: 1 });
+  return x * y;
+};
+
+/** 64×64 outputs for 256 threads, fewer along an axis that is shorter; sums in parts where workgroups are too few. */
+function hardwareTile(shape: MatmulShape): SharedTile {
+  const own = (extent: number) => (extent > 32 ? 4 : extent > 16 ? 2 : 1);
+  const tile = { rows: own(shape.m), cols: own(shape.n), rowThreads: 16, colThreads: 16 };
+  const whole: SharedTile = { memory: "shared", ...tile, depth: deepest(shape, tile), parts: 1 };
+  whole.parts = mostParts(shape, whole);
+  while (whole.rows * whole.cols > 1 && groupsOf(shape, whole) * whole.parts < WANTED / 2) {
+    if (whole.rows >= whole.cols) whole.rows /= 2;
+    else whole.cols /= 2;
   }
-  // Four tiles of depth 16 would overstep the 16 KiB of shared memory that WebGPU promises.
-  const crowded = tangent && da && db;
-  return { memory: "shared", rows, cols, rowThreads: 16, colThreads: 16, depth: crowded ? 8 : 16 };
+  return whole;
+}
+
+const mostParts = (shape: MatmulShape, tile: SharedTile) =>
+  Math.max(1, Math.min(Math.floor(WANTED / groupsOf(shape, tile)), Math.floor(shape.k / LEAST_TERMS)));
+
+/** Terms at a time of which all factors' tiles fit the 16 KiB of shared memory that WebGPU promises. */
+function deepest(shape: MatmulShape, tile: Omit<SharedTile, "memory" | "depth" | "parts">): number {
+  const row = tile.rows * tile.rowThreads + 1;
+  const col = tile.cols * tile.colThreads + 1;
+  const term = factors(shape).reduce((sum, { axis }) => sum + (axis === "row" ? row : col), 0);
+  return [16, 8, 4].find((depth) => 4 * term * depth <= 16384) ?? 2;
+}
+
+/** Blocks of 1 to 8 outputs a side for 64 or 256 threads, whole and in parts. */
+function sharedTiles(shape: MatmulShape): SharedTile[] {
+  const sides = [1, 2, 4, 8];
+  return [8, 16].flatMap((threads) =>
+    sides
+      .filter((rows) => rows === 1 || rows * threads < 2 * shape.m)
+      .flatMap((rows) =>
+        sides
+          .filter((cols) => cols === 1 || cols * threads < 2 * shape.n)
+          .flatMap((cols) => {
+            const tile = { rows, cols, rowThreads: threads, colThreads: threads };
+            const whole: SharedTile = { memory: "shared", ...tile, depth: deepest(shape, tile), parts: 1 };
+            const parts = mostParts(shape, whole);
+            return parts > 1 ? [whole, { ...whole, parts }] : [whole];
+          }),
+      ),
+  );
 }

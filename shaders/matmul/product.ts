@@ -86,12 +86,16 @@ export interface Sides {
   col: number;
 }
 
-/** Sums start at the bias of their column; then products are added; `row` and `col` are those of the first output. */
-export function sums(c: MatmulShape, rows: number, cols: number, sides: Sides): string {
+/**
+ * Sums start at the bias of their column; then products are added; `row` and `col` are those of the first output. With
+ * `parts`, which are added up later, the bias is the first part's.
+ */
+export function sums(c: MatmulShape, rows: number, cols: number, sides: Sides, parts = 1): string {
   const ragged = c.n % sides.col > 0;
+  const share = parts > 1 ? " * f32(part == 0)" : "";
   const start = (sum: string, name: string, view: View | undefined) => wgsl`
 #if ${view !== undefined}
-${lines(cols, (j) => `  let ${name}${j} = ${name}[${at(view ?? { offset: 0, lane: 0 })} + ${inside("col", j, ragged, c.n - 1)}];`)}
+${lines(cols, (j) => `  let ${name}${j} = ${name}[${at(view ?? { offset: 0, lane: 0 })} + ${inside("col", j, ragged, c.n - 1)}]${share};`)}
 #endif
 ${lines(rows, (i) => `  ${join(cols, (j) => `var ${sum}${i}_${j} = ${view ? `${name}${j}` : "0f"};`)}`)}`;
   return wgsl`
@@ -124,10 +128,19 @@ export function outputWidth(c: MatmulShape, cols: number): number {
   return fit([cols, c.n, ...views.flatMap(({ offset, lane }) => [offset, lane])]);
 }
 
-export function stores(c: MatmulShape, rows: number, cols: number, width: number, sides: Sides): string {
+/** With `parts`, each part goes behind the one before. */
+export function stores(
+  c: MatmulShape,
+  rows: number,
+  cols: number,
+  width: number,
+  sides: Sides,
+  parts = 1,
+): string {
+  const origin = parts > 1 ? `part * ${c.m * c.n} + ` : "";
   const block = (i: number, j: number) => {
     const store = (name: string, sum: string, view: View) => {
-      const index = `(${at(view)} + (row + ${i}) * ${c.n} + col + ${j})${over(width)}`;
+      const index = `(${at(view)} + ${origin}(row + ${i}) * ${c.n} + col + ${j})${over(width)}`;
       return `${name}[${index}] = ${vector(width)}(${join(width, (q) => `${sum}${i}_${j + q}`, ", ")});`;
     };
     const guards = [

@@ -11,7 +11,10 @@ import {
   sums,
 } from "./product.ts";
 
-/** A workgroup of `rowThreads × colThreads`, each with `rows × cols` outputs, shares `depth` terms at a time. */
+/**
+ * A workgroup of `rowThreads × colThreads`, each with `rows × cols` outputs, shares `depth` terms at a time. Where the
+ * outputs alone are too few workgroups the sums are cut into parts [parts×m×n], for another kernel to add up.
+ */
 export interface SharedTile {
   memory: "shared";
   rows: number;
@@ -19,10 +22,13 @@ export interface SharedTile {
   rowThreads: number;
   colThreads: number;
   depth: number;
+  parts: number;
 }
 
 export function sharedTile(c: MatmulShape, tile: SharedTile): string {
-  const { rows, cols, rowThreads, colThreads, depth } = tile;
+  const { rows, cols, rowThreads, colThreads, depth, parts } = tile;
+  const length = Math.ceil(c.k / parts / depth) * depth;
+  const [gridX] = sharedGrid(c, tile);
   const used = factors(c);
   const size = rowThreads * colThreads;
   const side = { row: rows * rowThreads, col: cols * colThreads };
@@ -40,7 +46,7 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
       let i = e % ${side[f.axis]};
       let q = e / ${side[f.axis]};
 #endif
-      let there = ${first[f.axis]} + i < ${f.extent} && p + q < ${c.k};
+      let there = ${first[f.axis]} + i < ${f.extent} && p + q < last;
       var value = 0f;
       if (there) { value = ${f.name}[${at(f.view)} + (${first[f.axis]} + i) * ${f.across} + (p + q) * ${f.along}]; }
       ${f.name}Tile[q * ${pitch[f.axis]} + i] = value;
@@ -57,13 +63,20 @@ fn main(
 ) {
   let lane = group.z;
   let firstRow = group.y * ${side.row};
+#if ${parts > 1}
+  let part = group.x / ${gridX / parts};
+  let firstCol = group.x % ${gridX / parts} * ${side.col};
+#else
+  let part = 0u;
   let firstCol = group.x * ${side.col};
+#endif
+  let last = min((part + 1) * ${length}, ${c.k});
   let row = firstRow + local.y * ${rows};
   let col = firstCol + local.x * ${cols};
-${sums(c, rows, cols, side)}
+${sums(c, rows, cols, side, parts)}
 
 #if ${used.length > 0}
-  for (var p = 0u; p < ${c.k}; p += ${depth}) {
+  for (var p = part * ${length}; p < last; p += ${depth}) {
 ${used.map(fill).join("")}
     workgroupBarrier();
     for (var q = 0u; q < ${depth}; q++) {
@@ -81,15 +94,15 @@ ${accumulate(c, rows, cols, (name, i) => `${name}${i}`)}
     workgroupBarrier();
   }
 #endif
-${stores(c, rows, cols, 1, side)}
+${stores(c, rows, cols, 1, side, parts)}
 }
 `;
 }
 
 /** Workgroups in x and y. */
 export function sharedGrid(
-  { m, n }: MatmulShape,
-  { rows, cols, rowThreads, colThreads }: SharedTile,
+  { m, n }: Pick<MatmulShape, "m" | "n">,
+  { rows, cols, rowThreads, colThreads, parts }: SharedTile,
 ): [number, number] {
-  return [Math.ceil(n / (cols * colThreads)), Math.ceil(m / (rows * rowThreads))];
+  return [Math.ceil(n / (cols * colThreads)) * parts, Math.ceil(m / (rows * rowThreads))];
 }

@@ -261,9 +261,15 @@ export class OuterLoop<W extends string, H extends string> {
     return { ...(await this.#fingerprint), "state carried": String(this.#carried), ...how };
   }
 
-  /** The kernels of every program, with shapes, operations and bytes. */
+  /** What one outer step dispatches; then the kernels of every program, with shapes, operations and bytes. */
   explain(): string {
-    return this.#unroll.explain();
+    const { begin, main, update } = this.sequences;
+    const [first, inner, last] = [begin, main, update].map(({ dispatches }) => dispatches.length);
+    const { steps } = this.#unroll;
+    return [
+      `one outer step: ${first! + inner! + last!} dispatches; ${first} to begin, ${inner} for ${steps} inner steps and the estimator (${(inner! / steps).toFixed(1)} an inner step), ${last} to move α`,
+      this.#unroll.explain(),
+    ].join("\n");
   }
 
   destroy(): void {

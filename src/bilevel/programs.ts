@@ -187,7 +187,7 @@ export class Programs {
         name,
         lanes: this.#problem.lanes,
         ...options(),
-        adapter: this.#gpu.choice,
+        adapter: this.#gpu.traits,
       });
       this.#made.set(name, program);
     }

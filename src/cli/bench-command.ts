@@ -10,6 +10,7 @@ import { splitFlags } from "./run.ts";
 export const benches: Record<string, string> = {
   kernels: "every kernel's time and rates beside the roofline of the same adapter",
   hypergradient: "an outer step's time and bytes for each estimator, and hvp against gradient",
+  tune: "the fastest variants of products and convolutions on this adapter, kept for later runs",
   lanes: "one outer step of n lanes beside n outer steps of one lane, and what new tasks cost",
   peers: "the same hypergradient in other libraries, and the ratios (Node)",
 };

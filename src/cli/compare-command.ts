@@ -1,7 +1,8 @@
-import { estimatorList, estimatorNames } from "../estimators/named.ts";
+import { estimatorList } from "../estimators/named.ts";
 import { UsageError } from "../host/errors.ts";
 import type { Command } from "./command.ts";
 import type { CompareScriptOptions } from "./compare.ts";
+import { count, estimatorsHelp } from "./estimator-flags.ts";
 import { runOnScript } from "./run-on-script.ts";
 
 const help = `Usage: hypergrad compare FILE --estimators LIST [flags]
@@ -9,8 +10,7 @@ const help = `Usage: hypergrad compare FILE --estimators LIST [flags]
 Holds estimators against exact reverse mode on the problem that a script exports: cosine, relative error, products,
 time and memory of each.
 
-  --estimators LIST  ${wrapped(estimatorNames)};
-                     values of their parameters after a colon: rmd,krmd:5,greedy:0.9
+  --estimators LIST  ${estimatorsHelp}
   --repeats N        timed runs of each, fewer where they take seconds, after one that is not [5]
   --every N          compare again after every N steps of an optimisation along the exact hypergradient, each
                      estimator once; with
@@ -54,19 +54,3 @@ export const compareCommand: Command = {
       },
     }),
 };
-
-function count(flag: string, text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new UsageError(`${flag} is "${text}": give a whole number > 0`);
-  return Number(text);
-}
-
-/** Names with commas between, in lines that start at the column of the flags' descriptions. */
-function wrapped(names: readonly string[]): string {
-  const lines = [""];
-  for (const name of names) {
-    const line = lines.at(-1)!;
-    if (line.length + name.length > 80) lines.push(name);
-    else lines[lines.length - 1] = line === "" ? name : `${line}, ${name}`;
-  }
-  return lines.join(`,\n${" ".repeat(21)}`);
-}

@@ -8,6 +8,7 @@ import { compareCommand } from "./compare-command.ts";
 import { dataCommand } from "./data-command.ts";
 import { doctorCommand } from "./doctor-command.ts";
 import { packCommand } from "./pack-command.ts";
+import { profileCommand } from "./profile-command.ts";
 import { runCommand } from "./run.ts";
 import { runScript } from "./script.ts";
 
@@ -16,6 +17,7 @@ const commands: Record<string, Command> = {
   run: runCommand,
   compare: compareCommand,
   check: checkCommand,
+  profile: profileCommand,
   doctor: doctorCommand,
   bench: benchCommand,
   data: dataCommand,

@@ -55,7 +55,7 @@ export class Derivatives {
       { block: blocks.byA, lane: sizes.hyper },
     ];
     const program = (name: string, options: Pick<ProgramOptions, "outputs" | "seeds" | "after">) =>
-      new Program({ name, lanes: 1, adapter: gpu.choice, ...options });
+      new Program({ name, lanes: 1, adapter: gpu.traits, ...options });
     const gradient = program("∇_w L", { outputs: [{ tensor: inner.traced.parameters, primal: toW }] });
     const programs = {
       inner: gradient,

@@ -1,7 +1,9 @@
 import { formatBytes } from "../gpu/memory.ts";
+import { digits } from "../report/digits.ts";
 import { table } from "../report/table.ts";
 import type { GradientCheck } from "./check_gradient.ts";
 import type { Compared, ComparisonResult, ProblemSizes, Refused } from "./compare.ts";
+import type { Profile } from "./profile.ts";
 
 /** A comparison as text: a table, how linear solves ended, and the reasons of the estimators that have no row. */
 export function formatComparison<H extends string>(result: ComparisonResult<H>): string {
@@ -92,6 +94,39 @@ export function formatCheck({
     formatSizes(problem),
     `adapter: ${adapter}`,
   ].join("\n");
+}
+
+/** A profile as text. */
+export function formatProfile(
+  estimator: string,
+  { steps, dispatches, dispatchesPerInnerStep, wall, gpu, launches, recording, shares }: Profile,
+): string {
+  const kernels = shares.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  return [
+    `${estimator}, T = ${steps}: ${dispatches} dispatches, ${dispatchesPerInnerStep.toFixed(1)} an inner step`,
+    table(
+      ["an outer step", "ms"],
+      [
+        ["wall", digits(wall)],
+        ["  GPU, in one pass", digits(gpu)],
+        ["    launches: as many empty dispatches", digits(launches)],
+        ["  idle, and the host's part", digits(Math.max(0, wall - gpu))],
+        ["recording, while the step before runs", digits(recording)],
+      ],
+    ),
+    table(
+      ["kernel", "dispatches", "GPU ms", "of all", "GFLOP/s", "GB/s", "roofline"],
+      shares.map((share) => [
+        share.kernel,
+        `${share.dispatches}`,
+        digits(share.milliseconds),
+        `${digits((100 * share.milliseconds) / kernels)} %`,
+        digits(share.gflops),
+        digits(share.gigabytesPerSecond),
+        `${digits(share.percent)} %`,
+      ]),
+    ),
+  ].join("\n\n");
 }
 
 function formatSizes({ steps, parameters, hyperparameters, lanes }: ProblemSizes): string {

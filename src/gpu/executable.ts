@@ -4,18 +4,30 @@ import { HypergradError } from "./errors.ts";
 import type { Gpu } from "./gpu.ts";
 import { type Advice, assertFits, type MemoryReport, memoryReport } from "./memory.ts";
 import { Readback, stagingOf } from "./readback.ts";
+import { cut, slowest } from "./watchdog.ts";
 
 interface Command {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly offsets: readonly number[];
   readonly grid: readonly [number, number, number];
+  /** Seconds that it takes on a slow GPU. */
+  readonly seconds: number;
 }
 
-/** GPU time of one dispatch of a sequence, measured in a pass of its own. */
+/** One dispatch of a sequence, measured in a pass of its own: nanoseconds of the GPU's clock. */
 export interface DispatchTime {
   readonly dispatch: Dispatch;
-  readonly nanoseconds: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Commands of sequences run one after another: full submits, and the last one, which is still open. */
+interface Recorded {
+  readonly sequences: readonly Sequence[];
+  readonly full: readonly GPUCommandBuffer[];
+  readonly last: GPUCommandEncoder;
+  readonly dispatches: number;
 }
 
 /**
@@ -28,6 +40,8 @@ export class Executable {
   readonly #buffers: Map<Block, GPUBuffer>;
   readonly #commands: Map<Sequence, Command[]>;
   readonly #readback: Readback | undefined;
+  /** The next run, in case it is like the last one. */
+  #ahead: Recorded | undefined;
   #destroyed = false;
 
   private constructor(
@@ -86,45 +100,84 @@ export class Executable {
     }
   }
 
-  /** Runs sequences one after another in one submit. Returns at once; errors come with the next await. */
+  /**
+   * Runs sequences one after another in one submit, or in several where a watchdog might find it too long. Returns at
+   * once; errors come with the next await.
+   */
   run(...sequences: Sequence[]): void {
-    this.gpu.submit(this.#record(sequences).finish());
+    this.#submit(this.#take(sequences));
   }
 
-  /** Likewise, and brings the readback's block back when all has run. */
+  /** Likewise, and brings the readback's block back when all has run; the next such run is recorded meanwhile. */
   async runAndRead(...sequences: Sequence[]): Promise<ArrayBuffer> {
     if (this.#readback === undefined) throw new Error("nothing was named to be read back");
-    const encoder = this.#record(sequences);
-    const work = sequences.map(({ name }) => name).join();
-    const wait = this.#readback.encode(encoder, this.buffer(this.#readback.block), work);
-    this.gpu.submit(encoder.finish());
+    const recorded = this.#take(sequences);
+    const wait = this.#readback.encode(recorded.last, this.buffer(this.#readback.block));
+    this.#submit(recorded);
+    this.#ahead = this.#record(sequences);
     return await wait();
   }
 
-  #record(sequences: readonly Sequence[]): GPUCommandEncoder {
+  #submit({ full, last, dispatches }: Recorded): void {
+    this.gpu.counters.dispatches += dispatches;
+    for (const commands of [...full, last.finish()]) this.gpu.submit(commands);
+  }
+
+  /** What was recorded ahead, if it is that. */
+  #take(sequences: readonly Sequence[]): Recorded {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
     this.#assertAlive();
-    const encoder = this.gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const sequence of sequences) this.#encode(pass, this.#commandsOf(sequence));
-    pass.end();
-    return encoder;
+    const same = sequences.length === ahead?.sequences.length;
+    return same && sequences.every((sequence, k) => sequence === ahead.sequences[k])
+      ? ahead
+      : this.#record(sequences);
+  }
+
+  #record(sequences: readonly Sequence[]): Recorded {
+    const { device, submitSeconds } = this.gpu;
+    const full: GPUCommandBuffer[] = [];
+    let last = device.createCommandEncoder();
+    const commands = sequences.flatMap((sequence) => this.#commandsOf(sequence));
+    for (const part of cut(commands, submitSeconds)) {
+      if (part[0] !== commands[0]) {
+        full.push(last.finish());
+        last = device.createCommandEncoder();
+      }
+      const pass = last.beginComputePass();
+      this.#encode(pass, part);
+      pass.end();
+    }
+    return { sequences, full, last, dispatches: commands.length };
+  }
+
+  /** Milliseconds in which the host records the commands of sequences. */
+  timeRecording(...sequences: Sequence[]): number {
+    this.#assertAlive();
+    const start = performance.now();
+    this.#record(sequences);
+    return performance.now() - start;
   }
 
   /** GPU time of sequences run one after another, in nanoseconds, by timestamps around one pass. */
   async time(...sequences: Sequence[]): Promise<number> {
-    const [nanoseconds] = await this.#timed([sequences.flatMap((sequence) => this.#commandsOf(sequence))]);
-    return nanoseconds!;
+    const [pass] = await this.#timed([sequences.flatMap((sequence) => this.#commandsOf(sequence))]);
+    return pass!.end - pass!.start;
   }
 
-  /** GPU time of every dispatch, each in a pass of its own (the sum exceeds `time` by the passes' overhead). */
-  async profile(sequence: Sequence): Promise<DispatchTime[]> {
-    const times = await this.#timed(this.#commandsOf(sequence).map((command) => [command]));
-    return sequence.dispatches.map((dispatch, index) => ({ dispatch, nanoseconds: times[index]! }));
+  /** Every dispatch of sequences run one after another, each in a pass of its own (all exceed `time` by what passes cost). */
+  async profile(...sequences: Sequence[]): Promise<DispatchTime[]> {
+    const commands = sequences.flatMap((sequence) => this.#commandsOf(sequence));
+    const times = await this.#timed(commands.map((command) => [command]));
+    return sequences
+      .flatMap(({ dispatches }) => dispatches)
+      .map((dispatch, index) => ({ dispatch, ...times[index]! }));
   }
 
-  async #timed(passes: readonly (readonly Command[])[]): Promise<number[]> {
+  async #timed(passes: readonly (readonly Command[])[]): Promise<{ start: number; end: number }[]> {
+    this.#assertAlive();
     const { gpu } = this;
-    const times: number[] = [];
+    const times: { start: number; end: number }[] = [];
     // A query set holds at most 4096 queries (WebGPU, GPUQuerySetDescriptor).
     for (let start = 0; start < passes.length; start += 2048) {
       const chunk = passes.slice(start, start + 2048);
@@ -150,7 +203,8 @@ export class Executable {
       encoder.resolveQuerySet(querySet, 0, count, resolved, 0);
       gpu.submit(encoder.finish());
       const stamps = new BigInt64Array(await readBuffer(gpu, resolved, 0, 8 * count));
-      for (let i = 0; i < chunk.length; i++) times.push(Number(stamps[2 * i + 1]! - stamps[2 * i]!));
+      for (let i = 0; i < chunk.length; i++)
+        times.push({ start: Number(stamps[2 * i]!), end: Number(stamps[2 * i + 1]!) });
       querySet.destroy();
       resolved.destroy();
     }
@@ -171,7 +225,6 @@ export class Executable {
       pass.setBindGroup(0, bindGroup, offsets);
       pass.dispatchWorkgroups(...grid);
     }
-    this.gpu.counters.dispatches += commands.length;
   }
 
   /** Bytes of all buffers, as WebGPU tells their sizes. */
@@ -207,6 +260,7 @@ export class Executable {
   /** Frees the buffers; nothing can be run or read any more. */
   destroy(): void {
     this.#destroyed = true;
+    this.#ahead = undefined;
     for (const buffer of this.#buffers.values()) buffer.destroy();
   }
 
@@ -246,7 +300,8 @@ async function commandsOf(
       const offsets = dispatch.bindings.flatMap(({ resource }) =>
         resource.dynamic ? [resource.offset ?? 0] : [],
       );
-      list.push({ pipeline, bindGroup, offsets, grid: workgroups(dispatch.grid, gpu.choice) });
+      const grid = workgroups(dispatch.grid, gpu.choice);
+      list.push({ pipeline, bindGroup, offsets, grid, seconds: slowest(dispatch) });
     }
     commands.set(sequence, list);
   }

@@ -1,10 +1,20 @@
+import type { AdapterTraits, Variants } from "../../shaders/variants.ts";
 import { type AdapterChoice, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
 import type { Access, Dispatch } from "./dispatch.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
+import { tunedVariants } from "./tuned.ts";
+import { SUBMIT_SECONDS } from "./watchdog.ts";
 
 export interface OpenOptions extends AdapterOptions {
   /** Most bytes one plan may take; a plan over it is refused with a MemoryError. Default: what the buffers' limits allow. */
   memory?: number;
+  /**
+   * Most seconds of work in one submit, by a prediction for slow GPUs; longer runs are cut. Default: 0.5, which no
+   * watchdog minds, and no limit for a software adapter outside of browsers, where there is none.
+   */
+  submitSeconds?: number;
+  /** Which variant of a kernel to take, instead of what a tuner found. */
+  variants?: Variants;
 }
 
 /** What the engine has asked of WebGPU so far; a steady-state outer step moves `submits` alone. */
@@ -33,6 +43,9 @@ export class Gpu {
   readonly device: GPUDevice;
   readonly choice: AdapterChoice;
   readonly memory: number | undefined;
+  readonly submitSeconds: number;
+  /** What kernels are chosen by. */
+  readonly traits: AdapterTraits;
   readonly counters: Counters = { buffers: 0, bindGroups: 0, pipelines: 0, submits: 0, dispatches: 0 };
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   #failure: HypergradError | undefined;
@@ -58,13 +71,23 @@ export class Gpu {
         maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       },
     });
-    return new Gpu(device, choice, options.memory);
+    return new Gpu(device, choice, {
+      ...options,
+      variants: options.variants ?? (await tunedVariants(choice)),
+    });
   }
 
-  private constructor(device: GPUDevice, choice: AdapterChoice, memory: number | undefined) {
+  private constructor(
+    device: GPUDevice,
+    choice: AdapterChoice,
+    { memory, submitSeconds, variants }: OpenOptions,
+  ) {
     this.device = device;
     this.choice = choice;
     this.memory = memory;
+    this.traits = { kind: choice.kind, subgroupSize: choice.subgroupSize, variants };
+    const watched = !choice.software || choice.runtime === "browser";
+    this.submitSeconds = submitSeconds ?? (watched ? SUBMIT_SECONDS : Infinity);
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent;
       this.#fail(
@@ -76,7 +99,7 @@ export class Gpu {
     void device.lost.then((info) => {
       this.#fail(
         new DeviceLostError(
-          `the GPU device was lost (${info.message || info.reason}). Open a new one; on a display GPU a long submit may have met the driver's watchdog: fewer inner steps per submit help.`,
+          `the GPU device was lost (${info.message || info.reason}). Open a new one; if a driver's watchdog found one submit too long, Gpu.open({ submitSeconds }) with less than ${this.submitSeconds} cuts it.`,
         ),
       );
     });

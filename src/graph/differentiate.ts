@@ -75,7 +75,7 @@ export async function differentiate<W extends string, H extends string = never, 
   const compile = (name: string, part: "primal" | "tangent", outputs: (Output | undefined)[]) => {
     const seeds = part === "tangent" ? new Map([w.seed, a.seed]) : undefined;
     const wanted = outputs.filter((output) => output !== undefined);
-    const program = new Program({ name, outputs: wanted, seeds, lanes, adapter: gpu.choice });
+    const program = new Program({ name, outputs: wanted, seeds, lanes, adapter: gpu.traits });
     program.place(arena);
     const sequence = new Sequence(name);
     program.record(sequence, {

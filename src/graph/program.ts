@@ -1,11 +1,11 @@
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
+import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Block, Resource } from "../gpu/block.ts";
 import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
-import type { AdapterTraits } from "../host/gpu.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
 import { formatShape, size } from "./shape.ts";
 import { assembly, constantValue, type KernelCode, type Operand, parents, type Tensor } from "./tensor.ts";

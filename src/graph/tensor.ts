@@ -1,6 +1,6 @@
 import type { Strided, View } from "../../shaders/operand.ts";
+import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
-import type { AdapterTraits } from "../host/gpu.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
 
 export type DType = "f32" | "i32";

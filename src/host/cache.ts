@@ -1,4 +1,4 @@
-import { environment } from "./runtime.ts";
+import { environment, runtime } from "./runtime.ts";
 
 /**
  * A folder of our own for unpacked drivers and compiled scripts, made when missing: under $XDG_CACHE_HOME,
@@ -18,6 +18,16 @@ export async function cacheFolder(): Promise<string> {
   for (const folder of candidates) if (await isOurs(folder)) return folder;
   throw new Error(
     `no folder for cached files can be written: tried ${candidates.join(", ")}; set XDG_CACHE_HOME`,
+  );
+}
+
+/** The path of a file in that folder; none where there is no such folder. */
+export async function cacheFile(name: string): Promise<string | undefined> {
+  if (runtime() === "browser") return undefined;
+  const { join } = await import("node:path");
+  return cacheFolder().then(
+    (folder) => join(folder, name),
+    () => undefined,
   );
 }
 

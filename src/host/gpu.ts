@@ -3,6 +3,7 @@ import { dawnAdapters, releaseDawn } from "./dawn.ts";
 import { AdapterError } from "./errors.ts";
 import { launch } from "./launch.ts";
 import { navigatorAdapters } from "./navigator.ts";
+import { pollGently } from "./polling.ts";
 import { environment, type Runtime, runtime } from "./runtime.ts";
 
 export type { AdapterRequest } from "./candidates.ts";
@@ -10,14 +11,10 @@ export { AdapterError } from "./errors.ts";
 
 export type AdapterKind = "hardware" | "lavapipe" | "swiftshader" | "software";
 
-/** What the choice between variants of a kernel goes by. */
-export interface AdapterTraits {
-  readonly kind: AdapterKind;
+export interface AdapterChoice {
+  kind: AdapterKind;
   /** Threads of every subgroup, where WGSL has subgroups and they are of one size. */
-  readonly subgroupSize?: number;
-}
-
-export interface AdapterChoice extends AdapterTraits {
+  subgroupSize?: number;
   adapter: GPUAdapter;
   /** The adapter's name for people. */
   description: string;
@@ -56,7 +53,10 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<Adap
   const candidates: Candidates = runtime() === "node" ? dawnAdapters : navigatorAdapters;
   for await (const candidate of candidates(request, toggles, tried)) {
     const choice = describe(candidate, request, toggles);
-    if (fits(choice, request)) return choice;
+    if (fits(choice, request)) {
+      if (choice.software && choice.runtime === "node") pollGently();
+      return choice;
+    }
     const line = `${candidate.source}: ${choice.description} is ${choice.software ? "a software" : "a hardware"} adapter`;
     if (!tried.includes(line)) tried.push(line);
   }

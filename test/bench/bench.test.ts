@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { kernelCases } from "../../bench/kernel_cases.ts";
-import { bound } from "../../bench/roofline.ts";
+import { bound } from "../../src/diagnostics/roofline.ts";
 import { hypergrad } from "../cli/launcher.ts";
 import { withGpu } from "../support/gpu.ts";
 
@@ -30,11 +30,11 @@ describe("bench kernels", () => {
 
   test("every case is one kernel that does something, and has a name of its own", () => {
     const seen = new Set<string>();
-    for (const { name, mode, dispatch } of kernelCases) {
-      const { code, flops, bytes } = dispatch(gpu());
-      expect(code, name).toContain("fn main");
-      expect(flops, name).toBeGreaterThanOrEqual(0);
-      expect(bytes, name).toBeGreaterThan(0);
+    for (const { name, mode, dispatches } of kernelCases) {
+      const [kernel] = dispatches(gpu());
+      expect(kernel!.code, name).toContain("fn main");
+      expect(kernel!.flops, name).toBeGreaterThanOrEqual(0);
+      expect(kernel!.bytes, name).toBeGreaterThan(0);
       expect(seen.has(`${name} ${mode}`), name).toBe(false);
       seen.add(`${name} ${mode}`);
     }
@@ -58,7 +58,7 @@ describe("bench kernels", () => {
   });
 
   test("--only that fits nothing is exit code 2 and lists the cases", async () => {
-    const { code, stderr } = await hypergrad(["bench", "kernels", "--only", "convolution"]);
+    const { code, stderr } = await hypergrad(["bench", "kernels", "--only", "fourier"]);
     expect(code).toBe(2);
     expect(stderr).toContain("cross-entropy backward 1000×10");
   });
@@ -87,9 +87,8 @@ test("bench hypergradient: steady steps make nothing, and memory grows as it sho
         asks: { submits: number; dispatches: number; buffers: number; bindGroups: number; pipelines: number };
       }[];
       products: { model: string; parameters: number }[];
-      profiles: { estimator: string; shares: { kernel: string; dispatches: number }[] }[];
     }
-  >("hypergradient", "--quick", "--profile", "--estimators", "rmd,t1t2,greedy,first-order");
+  >("hypergradient", "--quick", "--estimators", "rmd,t1t2,greedy,first-order");
   expectAbout(result, "hypergradient");
   for (const { wall, asks } of result.rows) {
     expect(wall).toBeGreaterThan(0);
@@ -105,7 +104,6 @@ test("bench hypergradient: steady steps make nothing, and memory grows as it sho
   expect(bytes("rmd", 4).trajectory).toBe(2 * bytes("rmd", 2).trajectory!);
   expect(bytes("krmd(2)", 4).trajectory).toBe(2 * bytes("krmd(1)", 4).trajectory!);
   expect(result.products.map(({ parameters }) => parameters)).toEqual([7850, 50_890]);
-  expect(result.profiles.map(({ estimator }) => estimator)).toEqual(["rmd", "greedy(0.9)"]);
 });
 
 test("bench lanes: one step of several lanes beside as many steps of one", async () => {
@@ -132,6 +130,22 @@ test("bench lanes: one step of several lanes beside as many steps of one", async
     for (const { wall } of [together, alone]) expect(wall).toBeGreaterThan(0);
     expect(ratio.wall).toBeCloseTo(alone.wall / together.wall, 6);
     expect(streamed === null).toBe(!problem.includes("one-shot"));
+  }
+});
+
+test("bench tune: every variant agrees with the untuned one; with --quick nothing is kept", async () => {
+  const result = await json<
+    About & {
+      rows: { shapeClass: string; tried: number; untuned: number; tuned: number; variant: object | string }[];
+    }
+  >("tune", "--quick", "--only", "dense 1000×64·64×10", "--candidates", "2");
+  expectAbout(result, "tune");
+  expect(new Set(result.rows.map(({ shapeClass }) => shapeClass)).size).toBe(result.rows.length);
+  expect(result.rows.length).toBeGreaterThan(1);
+  for (const { tried, untuned, tuned, variant } of result.rows) {
+    expect(tried).toBeGreaterThan(1);
+    expect(tuned).toBeLessThanOrEqual(untuned);
+    expect(variant).toBeTruthy();
   }
 });
 

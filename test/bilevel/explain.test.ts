@@ -7,7 +7,7 @@ import { withGpu } from "../support/gpu.ts";
 import { hypercleaning, problem } from "./problems.ts";
 
 const gpu = withGpu(
-  (adapter) => `the mixed product of per-example weights has no backward kernel, by explain(), on ${adapter}`,
+  (adapter) => `explain(): per-example weights' mixed product has no backward kernel, on ${adapter}`,
 );
 
 /** The kernels of each program, by its name. */
@@ -43,6 +43,20 @@ test("RMD's last product, which wants H_αw r alone, has no backward kernel eith
   expect(last!.filter((kernel) => kernel.startsWith("matmul"))).toHaveLength(1);
   expect(last!.filter(isBackward)).toEqual([]);
   expect(product!.some(isBackward)).toBe(true);
+});
+
+test("it counts the dispatches of an outer step", async () => {
+  const stated = problem(hypercleaning, { momentum: 0.9 });
+  const loop = await OuterLoop.prepare(stated, { gpu: gpu(), estimator: rmd() });
+  const { counters } = gpu();
+  const before = counters.dispatches;
+  await loop.step({ restart: true });
+  const [, all, begin, inner, each, update] =
+    /(\d+) dispatches; (\d+) to begin, (\d+) for .* \((.*) an inner step\), (\d+)/.exec(loop.explain())!;
+  loop.destroy();
+  expect(Number(all)).toBe(counters.dispatches - before);
+  expect(Number(begin) + Number(inner) + Number(update)).toBe(Number(all));
+  expect(Number(each)).toBeCloseTo(Number(inner) / stated.steps, 1);
 });
 
 test("each line has shapes, operations and bytes", async () => {

@@ -34,7 +34,7 @@ test("the mixed product of weighted examples needs no backward pass", () => {
     outputs: [{ tensor: hyper, tangent: { block: new Block("m", "gradients", 4000), lane: 1000 } }],
     seeds: new Map([[leaves.parameters, leaves.lane.parameters]]),
     lanes: 1,
-    adapter: gpu().choice,
+    adapter: gpu().traits,
   });
   mixed.place(new Arena("activations"));
   const kernels = mixed

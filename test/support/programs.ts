@@ -1,3 +1,4 @@
+import type { AdapterTraits } from "../../shaders/variants.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
@@ -9,7 +10,6 @@ import type { Shape } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss } from "../../src/graph/trace.ts";
 import { type ValuesOf, values, zeros } from "../../src/graph/values.ts";
-import type { AdapterTraits } from "../../src/host/gpu.ts";
 import type { Case } from "./cases.ts";
 import { graphOperations } from "./graph_operations.ts";
 import type { Along, Vector } from "./reference.ts";
@@ -52,7 +52,7 @@ export async function answer(
   kase: Case,
   sample: Sample,
   requests: readonly Request[],
-  adapter: AdapterTraits = gpu.choice,
+  adapter: AdapterTraits = gpu.traits,
 ): Promise<Answer[]> {
   const { lanes, point, tangent, data } = sample;
   const shapes = { parameters: blank(kase.parameters), hyper: blank(kase.hyper) };

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { type MatmulShape, type MatmulTile, matmul, matmulGrid } from "../../shaders/matmul.ts";
+import { type MatmulShape, type MatmulTile, matmul, matmulGrid, matmulParts } from "../../shaders/matmul.ts";
+import type { View } from "../../shaders/operand.ts";
 import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
 import { Executable } from "../../src/gpu/executable.ts";
@@ -42,7 +43,8 @@ function view(offset: number, lane: number) {
 function tiles(threads: number | undefined): MatmulTile[] {
   const everywhere: MatmulTile[] = [
     { memory: "register", rows: 3, cols: 4, threads: 8, unroll: 2 },
-    { memory: "shared", rows: 2, cols: 1, rowThreads: 8, colThreads: 4, depth: 4 },
+    { memory: "shared", rows: 2, cols: 1, rowThreads: 8, colThreads: 4, depth: 4, parts: 1 },
+    { memory: "shared", rows: 1, cols: 2, rowThreads: 4, colThreads: 8, depth: 2, parts: 3 },
   ];
   if (threads === undefined) return everywhere;
   return [
@@ -73,8 +75,8 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
         ...(da && { da: lane(m, k) }),
         ...(db && { db: lane(k, n) }),
         ...(s % 2 === 0 && { bias: lane(1, n), dbias: lane(1, n) }),
-        out: lane(m, n),
-        dout: lane(m, n),
+        out: lane(m * matmulParts(tile), n),
+        dout: lane(m * matmulParts(tile), n),
       };
       return expectProduct(shape, tile);
     });
@@ -117,11 +119,30 @@ async function expectProduct(shape: MatmulShape, tile: MatmulTile): Promise<void
     expect(await run(), "the same bits twice").toEqual(found);
     const [out, dout] = exactly(shape, given);
     const what = JSON.stringify(config);
+    if (primal) addParts(found[0]!, shape.out, given[6]!, m * n, matmulParts(tile));
+    if (tangent) addParts(found[1]!, shape.dout, given[7]!, m * n, matmulParts(tile));
     expectClose(found[0]!, primal ? out! : new Map(), given[6]!, what);
     expectClose(found[1]!, tangent ? dout! : new Map(), given[7]!, what);
     expect(out!.size, what).toBe(LANES * m * n);
   } finally {
     executable.destroy();
+  }
+}
+
+/** Adds the parts of an output up into the first; the places of the others are then as they were `before`. */
+function addParts(
+  found: Float32Array,
+  { offset, lane }: View,
+  before: Float32Array,
+  count: number,
+  parts: number,
+): void {
+  for (let l = 0; l < LANES; l++) {
+    for (let e = count; e < parts * count; e++) {
+      const at = offset + l * lane;
+      found[at + (e % count)]! += found[at + e]!;
+      found[at + e] = before[at + e]!;
+    }
   }
 }
 

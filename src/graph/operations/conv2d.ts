@@ -1,13 +1,14 @@
 import {
   type Conv,
+  type ConvProduct,
+  chooseConv,
   convForward,
   convInputGradient,
   convWeightGradient,
   convWeightParts,
   products,
-  type Setting,
 } from "../../../shaders/conv.ts";
-import type { AdapterTraits } from "../../host/gpu.ts";
+import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Mode, Rule, Tensor } from "../tensor.ts";
@@ -52,10 +53,13 @@ export function conv2d(
   return forward(conv, x, weight, bias);
 }
 
-const settingOf = (
+/** The variant that computes a product. */
+const variantOf = (
+  product: ConvProduct,
+  conv: Conv,
   { primal, tangent, active: [left = false, right = false] }: Mode,
   adapter: AdapterTraits,
-): Setting => ({ adapter, work: { primal, tangent, active: [left, right] } });
+) => chooseConv({ product, conv, work: { primal, tangent, active: [left, right] } }, adapter);
 
 const flopsOf = (conv: Conv, { primal, tangent, active }: Mode) =>
   2 * products(conv) * (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
@@ -66,7 +70,7 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     slots: 3,
     reads: productReads,
     kernel: ({ inputs: [x, weight, bias], out, adapter }, mode) => ({
-      ...convForward(conv, settingOf(mode, adapter), x!, weight!, bias, out),
+      ...convForward(conv, variantOf("forward", conv, mode, adapter), x!, weight!, bias, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([x, weight, bias], _output, cotangent) => [
@@ -84,7 +88,7 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
     name: "conv2d to x",
     reads: productReads,
     kernel: ({ inputs: [y, weight], out, adapter }, mode) => ({
-      ...convInputGradient(conv, settingOf(mode, adapter), y!, weight!, out),
+      ...convInputGradient(conv, variantOf("input gradient", conv, mode, adapter), y!, weight!, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([y, weight], _output, cotangent) => [
@@ -100,9 +104,9 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to weights",
     reads: productReads,
-    parts: (mode, adapter) => convWeightParts(conv, settingOf(mode, adapter)),
+    parts: (mode, adapter) => convWeightParts(conv, variantOf("weight gradient", conv, mode, adapter)),
     kernel: ({ inputs: [x, y], out, adapter }, mode) => ({
-      ...convWeightGradient(conv, settingOf(mode, adapter), x!, y!, out),
+      ...convWeightGradient(conv, variantOf("weight gradient", conv, mode, adapter), x!, y!, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],

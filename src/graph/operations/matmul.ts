@@ -1,14 +1,14 @@
 import {
   chooseMatmulTile,
-  type MatmulConfig,
   type MatmulShape,
   matmulGrid,
+  matmulParts,
   matmul as matmulShader,
 } from "../../../shaders/matmul.ts";
-import type { View } from "../../../shaders/operand.ts";
+import type { Operand, View } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
+import type { Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 
@@ -57,8 +57,10 @@ function rule(product: Product): Rule {
     name: "matmul",
     slots: 3,
     reads: productReads,
+    parts: (mode, adapter) => matmulParts(chooseMatmulTile(unboundShape(product, mode), adapter)),
     kernel(call, mode) {
-      const config = configure(product, call, mode);
+      const shape = matmulShape(product, call, mode);
+      const config = { ...shape, tile: chooseMatmulTile(shape, call.adapter) };
       const products =
         Number(mode.primal) + Number(config.da !== undefined) + Number(config.db !== undefined);
       return { code: matmulShader(config), grid: matmulGrid(config), flops: 2 * m * n * k * products };
@@ -75,12 +77,15 @@ function rule(product: Product): Rule {
   };
 }
 
-function configure(
+/** Stands for a buffer that the mode does not bind. */
+const unbound: View = { offset: 0, lane: 0 };
+
+function matmulShape(
   { m, n, k, transposeA, transposeB }: Product,
-  { inputs: [a, b, bias], out, adapter }: KernelCall,
+  { inputs: [a, b, bias], out }: { inputs: readonly Operand[]; out: Operand },
   { primal, tangent }: Mode,
-): MatmulConfig {
-  const shape: MatmulShape = {
+): MatmulShape {
+  return {
     m,
     n,
     k,
@@ -99,8 +104,10 @@ function configure(
     primal,
     tangent,
   };
-  return { ...shape, tile: chooseMatmulTile(shape, adapter) };
 }
 
-/** Stands for a buffer that the mode does not bind. */
-const unbound: View = { offset: 0, lane: 0 };
+/** The shape before anything has its place: a tile in parts goes by no more than this. */
+function unboundShape(product: Product, mode: Mode): MatmulShape {
+  const inputs = mode.active.map((active) => ({ primal: unbound, ...(active && { tangent: unbound }) }));
+  return matmulShape(product, { inputs, out: {} }, mode);
+}

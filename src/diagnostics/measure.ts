@@ -1,5 +1,19 @@
-import type { Sequence } from "../src/gpu/dispatch.ts";
-import type { Executable } from "../src/gpu/executable.ts";
+import type { Sequence } from "../gpu/dispatch.ts";
+import type { Executable } from "../gpu/executable.ts";
+import { Gpu } from "../gpu/gpu.ts";
+import { runtime } from "../host/runtime.ts";
+import { note } from "../host/terminal.ts";
+
+/** The best adapter, with exact timestamps where Dawn can be told, and these toggles besides. */
+export async function openForTiming(toggles: readonly string[]): Promise<Gpu> {
+  // Dawn rounds timestamps to 65.5 µs unless told not to.
+  const exact = runtime() === "node" ? ["-timestamp_quantization"] : [];
+  const gpu = await Gpu.open({ toggles: [...exact, ...toggles] });
+  if (!gpu.device.features.has("timestamp-query")) {
+    note(`${gpu.choice.description} has no timestamps here: all times are wall times`);
+  }
+  return gpu;
+}
 
 export interface Effort {
   /** Passes measured, after warm-up. */

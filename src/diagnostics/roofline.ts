@@ -1,7 +1,7 @@
-import { Block } from "../src/gpu/block.ts";
-import { bindings, type Dispatch, Sequence } from "../src/gpu/dispatch.ts";
-import { Executable } from "../src/gpu/executable.ts";
-import type { Gpu } from "../src/gpu/gpu.ts";
+import { Block } from "../gpu/block.ts";
+import { bindings, type Dispatch, Sequence } from "../gpu/dispatch.ts";
+import { Executable } from "../gpu/executable.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { type Effort, measure } from "./measure.ts";
 
 /** Bytes a second of a copy that touches so many bytes, half of them read and half written. */

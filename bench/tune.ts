@@ -1,0 +1,201 @@
+// Tries the variants of matrix products and convolutions on every class of shapes that the kernel cases have, and keeps
+// the fastest of each class for this adapter.
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { type ConvVariant, convCandidates, convClass } from "../shaders/conv.ts";
+import { type MatmulTile, matmulCandidates, matmulClass } from "../shaders/matmul.ts";
+import type { Variants } from "../shaders/variants.ts";
+import { type Effort, measure, openForTiming } from "../src/diagnostics/measure.ts";
+import { Sequence } from "../src/gpu/dispatch.ts";
+import { Executable } from "../src/gpu/executable.ts";
+import { adapterClass, ownTuning, type VariantTable } from "../src/gpu/tuned.ts";
+import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
+import { writeFile } from "../src/host/files.ts";
+import { note, progress } from "../src/host/terminal.ts";
+import { digits } from "../src/report/digits.ts";
+import { table } from "../src/report/table.ts";
+import { names, outputFlags, timingFlags } from "./flags.ts";
+import type { KernelCase } from "./kernel_case.ts";
+import { kernelCases } from "./kernel_cases.ts";
+import { about, deliver } from "./result.ts";
+
+const options = await parseArguments(
+  "hypergrad bench tune",
+  object({
+    only: withDefault(
+      option("--only", string({ metavar: "A,B" }), {
+        description: message`Cases whose names contain one of these.`,
+      }),
+      "",
+    ),
+    candidates: withDefault(
+      option("--candidates", positiveInteger(), {
+        description: message`Variants tried for each class, those first that should be the fastest.`,
+      }),
+      6,
+    ),
+    ship: option("--ship", {
+      description: message`Write the table that comes with the package, in shaders/tuned/, instead of your own.`,
+    }),
+    ...timingFlags,
+    ...outputFlags,
+  }),
+  {
+    description:
+      "Finds the fastest variants of matrix products and convolutions on this adapter; later runs on it use them.",
+  },
+);
+
+type Variant = MatmulTile | ConvVariant;
+
+/** What a case asks for: a class, and the variants that it may be computed by. */
+interface Question {
+  readonly kernel: "matmul" | "conv";
+  readonly shapeClass: string;
+  readonly candidates: readonly Variant[];
+}
+
+interface Row extends Omit<Question, "candidates"> {
+  readonly name: string;
+  readonly mode: string;
+  readonly tried: number;
+  /** Microseconds of the variant that is taken without tuning, and of the fastest. */
+  readonly untuned: number;
+  readonly tuned: number;
+  readonly variant: Variant;
+}
+
+const effort: Effort = options.quick ? { samples: 1, milliseconds: 1 } : { samples: 5, milliseconds: 10 };
+/** A variant has to be that much faster than the untuned one to be taken: less is noise. */
+const WORTHWHILE = 1.03;
+/** Largest difference of a variant's result to the untuned one's, over the largest element. */
+const BUDGET = 1e-5;
+
+const gpu = await openForTiming(names(options.toggles));
+const wanted = names(options.only);
+const asked = new Map<string, { kase: KernelCase; question: Question }>();
+for (const kase of kernelCases) {
+  if (wanted.length > 0 && !wanted.some((part) => kase.name.includes(part))) continue;
+  const question = questionOf(kase);
+  if (question !== undefined && !asked.has(question.shapeClass))
+    asked.set(question.shapeClass, { kase, question });
+}
+const bar = progress({ total: asked.size, label: "classes" });
+const rows: Row[] = [];
+for (const { kase, question } of asked.values()) {
+  bar.update(rows.length, { now: `${kase.name} ${kase.mode}` });
+  rows.push(await tune(kase, question));
+}
+bar.update(rows.length);
+bar.stop();
+await keep();
+await deliver({ ...(await about("tune", gpu.choice.description)), rows }, options, text);
+
+/** The question that a case asks of the table of variants, if any. */
+function questionOf(kase: KernelCase): Question | undefined {
+  let question: Question | undefined;
+  const { candidates: most } = options;
+  const untuned = { ...gpu.traits, variants: undefined };
+  const asking: Variants = {
+    matmul(shape) {
+      const candidates = matmulCandidates(shape, untuned, most);
+      question = { kernel: "matmul", shapeClass: matmulClass(shape), candidates };
+      return undefined;
+    },
+    conv(asked) {
+      const candidates = convCandidates(asked, untuned, most);
+      question = { kernel: "conv", shapeClass: convClass(asked), candidates };
+      return undefined;
+    },
+  };
+  kase.dispatches(gpu, { ...untuned, variants: asking });
+  return question;
+}
+
+async function tune(kase: KernelCase, { kernel, shapeClass, candidates }: Question): Promise<Row> {
+  const distinct = new Map(candidates.map((variant) => [JSON.stringify(variant), variant]));
+  const times: { variant: Variant; microseconds: number }[] = [];
+  let reference: Float32Array[] | undefined;
+  for (const [label, variant] of distinct) {
+    const forced = { matmul: () => variant as MatmulTile, conv: () => variant as ConvVariant };
+    const dispatches = kase.dispatches(gpu, { ...gpu.traits, variants: forced });
+    const sequence = new Sequence(label);
+    for (const dispatch of dispatches) sequence.add(dispatch);
+    const executable = await Executable.build(gpu, [sequence]);
+    try {
+      const found = await outputs(executable, sequence);
+      reference ??= found;
+      if (difference(found, reference) > BUDGET) {
+        note(`${shapeClass}: ${label} is wrong here and was left out`);
+        continue;
+      }
+      const { gpu: inside, wall } = await measure(executable, [sequence], effort);
+      times.push({ variant, microseconds: inside ?? wall });
+    } finally {
+      executable.destroy();
+    }
+  }
+  const [first] = times;
+  const best = times.reduce((a, b) => (b.microseconds < a.microseconds ? b : a));
+  const worthwhile = first!.microseconds > WORTHWHILE * best.microseconds;
+  const { variant, microseconds } = worthwhile ? best : first!;
+  return {
+    ...{ kernel, shapeClass, name: kase.name, mode: kase.mode, tried: times.length },
+    ...{ untuned: first!.microseconds, tuned: microseconds, variant },
+  };
+}
+
+/** What the last of the dispatches writes. */
+async function outputs(executable: Executable, sequence: Sequence): Promise<Float32Array[]> {
+  executable.run(sequence);
+  const written = sequence.dispatches.at(-1)!.bindings.filter(({ access }) => access === "overwrite");
+  return Promise.all(
+    written.map(async ({ resource }) => new Float32Array(await executable.read(resource.block))),
+  );
+}
+
+function difference(found: readonly Float32Array[], reference: readonly Float32Array[]): number {
+  let [worst, largest] = [0, 0];
+  reference.forEach((expected, k) => {
+    expected.forEach((value, i) => {
+      worst = Math.max(worst, Math.abs(found[k]![i]! - value));
+      largest = Math.max(largest, Math.abs(value));
+    });
+  });
+  return worst / (largest || 1);
+}
+
+/** Writes the table. */
+async function keep(): Promise<void> {
+  const of = (kernel: Row["kernel"]) =>
+    Object.fromEntries(
+      rows
+        .filter((row) => row.kernel === kernel && row.tuned < row.untuned)
+        .map(({ shapeClass, variant }) => [shapeClass, variant]),
+    );
+  const made = { adapter: gpu.choice.description, matmul: of("matmul"), conv: of("conv") } as VariantTable;
+  const name = adapterClass(gpu.choice);
+  const file = options.ship
+    ? new URL(`../shaders/tuned/${name}.json`, import.meta.url)
+    : await ownTuning(name);
+  if (file === undefined || options.quick) return;
+  await writeFile(file, `${JSON.stringify(made, undefined, 2)}\n`);
+  note(`written to ${options.ship ? `shaders/tuned/${name}.json` : file}`);
+}
+
+function text(result: { adapter: string; rows: readonly Row[] }): string {
+  return [
+    result.adapter,
+    "",
+    table(
+      ["case", "half", "tried", "untuned µs", "tuned µs", "factor", "variant"],
+      result.rows.map(({ name, mode, tried, untuned, tuned, variant }) => [
+        ...[name, mode, `${tried}`, digits(untuned), digits(tuned), digits(untuned / tuned)],
+        JSON.stringify(variant).replaceAll('"', ""),
+      ]),
+    ),
+  ].join("\n");
+}
