@@ -42,9 +42,14 @@ ${linearMain(outer * inner)}
 }`;
 }
 
-/** One workgroup for each sum: strided partial sums, then a tree in shared memory; the order is fixed. */
-export function reduceTree(reduction: Reduction, x: Operand, y: Operand): string {
-  const { reduced, inner } = reduction;
+/**
+ * One workgroup for each sum: strided partial sums, then a tree in shared memory; the order is fixed. A sum may be in
+ * parts, for another kernel to add up: y [parts×outer×inner].
+ */
+export function reduceTree(reduction: Reduction, x: Operand, y: Operand, parts = 1): string {
+  const { outer, reduced, inner } = reduction;
+  const sums = outer * inner;
+  const length = Math.ceil(reduced / parts);
   return wgsl`
 ${dualInput(0, "xs", x)}
 ${dualOutput(1, "ys", y)}
@@ -55,16 +60,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let lane = group.z;
   var sum = 0.0;
   var d_sum = 0.0;
-  if (i < ${reduction.outer * inner}u) {
-    let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
-    for (var r = local; r < ${reduced}u; r += ${TREE}u) {
+  if (i < ${parts * sums}u) {
+    let whole = i % ${sums}u;
+    let first = i / ${sums}u * ${length}u;
+    let last = min(first + ${length}u, ${reduced}u);
+    let start = (whole / ${inner}u) * ${reduced * inner}u + whole % ${inner}u;
+    for (var r = first + local; r < last; r += ${TREE}u) {
       let j = start + r * ${inner}u;
       ${accumulate(reduction, x, y, "sum")}
     }
   }
   partial[local] = vec2f(sum, d_sum);
   ${foldTree("partial", TREE)}
-  if (local == 0u && i < ${reduction.outer * inner}u) {
+  if (local == 0u && i < ${parts * sums}u) {
     sum = partial[0].x;
     d_sum = partial[0].y;
     ${store(y, "i")}

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hypergradient } from "../src/bilevel/optimize.ts";
 import { ProblemError } from "../src/bilevel/problem.ts";
-import { Gpu } from "../src/gpu/gpu.ts";
+import type { Gpu } from "../src/gpu/gpu.ts";
 import { decode, type GoldenCase, type GoldenMethod, goldenFolder, readFolder } from "./support/golden.ts";
 import { estimatorOf, isRefused } from "./support/golden_estimators.ts";
 import { goldenProblem } from "./support/golden_problems.ts";
+import { openGpu } from "./support/gpu.ts";
 
 const folder = goldenFolder();
 const cases = folder === undefined ? [] : readFolder<GoldenCase>(folder, "cases");
@@ -13,7 +14,7 @@ if (folder === undefined)
 
 let gpu: Gpu;
 beforeAll(async () => {
-  gpu = await Gpu.open();
+  gpu = await openGpu();
 });
 afterAll(() => gpu?.close());
 

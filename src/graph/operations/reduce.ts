@@ -1,5 +1,6 @@
 import { linearGrid, lineOfGroups } from "../../../shaders/operand.ts";
 import { type Reduction, reduceSerial, reduceTree } from "../../../shaders/reduce.ts";
+import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
 import { broadcastIndex, normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
 import {
@@ -48,6 +49,7 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
   const rule: Rule = {
     name: "sum",
     reads: ({ primal }) => [primal],
+    parts: (_, adapter) => reductionParts(reduction, adapter),
     kernel: (call) => reductionKernel(reduction, call),
     vjp: (_inputs, _output, cotangent) => [broadcastTo(view(cotangent, 0, kept), x.shape)],
   };
@@ -58,15 +60,28 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
  * Short sums, and many of them, go one to an invocation; the rest one to a workgroup. On software adapters a
  * barrier costs more than thousands of additions.
  */
+const isSerial = ({ outer, reduced, inner }: Reduction, { kind }: AdapterTraits) =>
+  reduced < (kind === "hardware" ? 64 : 8192) || outer * inner >= 1024;
+
+/** Workgroups that a GPU is to have at least, and terms that make a part of a sum worth one. */
+const WANTED = 128;
+const LEAST_TERMS = 2048;
+
+/** The parts in which `reductionKernel` leaves its sums: few long ones alone would leave a GPU idle. */
+export function reductionParts(reduction: Reduction, adapter: AdapterTraits): number {
+  if (adapter.kind !== "hardware" || isSerial(reduction, adapter)) return 1;
+  const groups = reduction.outer * reduction.inner;
+  return Math.max(1, Math.min(Math.floor(WANTED / groups), Math.floor(reduction.reduced / LEAST_TERMS)));
+}
+
+/** Sums of x, or of its squares. */
 export function reductionKernel(reduction: Reduction, { inputs: [x], out, adapter }: KernelCall): KernelCode {
-  const { outer, reduced, inner } = reduction;
-  const sums = outer * inner;
-  const serial = reduced < (adapter.kind === "hardware" ? 64 : 8192) || sums >= 1024;
-  return {
-    code: (serial ? reduceSerial : reduceTree)(reduction, x!, out),
-    grid: serial ? linearGrid(sums) : lineOfGroups(sums),
-    flops: sums * reduced * (reduction.square ? 2 : 1),
-  };
+  const sums = reduction.outer * reduction.inner;
+  const parts = reductionParts(reduction, adapter);
+  const kernel = isSerial(reduction, adapter)
+    ? { code: reduceSerial(reduction, x!, out), grid: linearGrid(sums) }
+    : { code: reduceTree(reduction, x!, out, parts), grid: lineOfGroups(sums * parts) };
+  return { ...kernel, flops: sums * reduction.reduced * (reduction.square ? 2 : 1) };
 }
 
 /** The same values along every axis that `shape` adds or widens. */

@@ -2,13 +2,13 @@ import { apply } from "../apply.ts";
 import type { Rule, Tensor } from "../tensor.ts";
 import { scale, total } from "./linear_combination.ts";
 import { mul } from "./multiply.ts";
-import { reductionKernel } from "./reduce.ts";
+import { reductionKernel, reductionParts } from "./reduce.ts";
 
 /** Sum of the squares of all elements of one tensor or of several. */
 export function squaredNorm(x: Tensor | Readonly<Record<string, Tensor>>): Tensor {
   const tensors = "shape" in x && "source" in x ? [x as Tensor] : Object.values(x);
   const whole = coveredBase(tensors);
-  return total((whole ? [whole] : tensors).map((tensor) => apply(rule, [tensor], [])));
+  return total((whole ? [whole] : tensors).map((tensor) => apply(ruleOf(tensor.size), [tensor], [])));
 }
 
 /** The flat tensor that these are all the parts of, if they are: one kernel instead of one a part. */
@@ -24,12 +24,13 @@ function coveredBase(tensors: readonly Tensor[]): Tensor | undefined {
   return end === base.size && starts.size === tensors.length ? base : undefined;
 }
 
-const rule: Rule = {
-  name: "squared norm",
-  reads: () => [true],
-  kernel(call) {
-    const count = call.inputs[0]!.shape.reduce((product, n) => product * n, 1);
-    return reductionKernel({ outer: 1, reduced: count, inner: 1, square: true }, call);
-  },
-  vjp: ([x], _output, cotangent) => [mul(scale(2, cotangent), x!)],
-};
+function ruleOf(count: number): Rule {
+  const reduction = { outer: 1, reduced: count, inner: 1, square: true };
+  return {
+    name: "squared norm",
+    reads: () => [true],
+    parts: (_, adapter) => reductionParts(reduction, adapter),
+    kernel: (call) => reductionKernel(reduction, call),
+    vjp: ([x], _output, cotangent) => [mul(scale(2, cotangent), x!)],
+  };
+}

@@ -1,0 +1,51 @@
+import type { ConvAsked, ConvVariant } from "../../shaders/conv.ts";
+import type { MatmulTile } from "../../shaders/matmul.ts";
+import type { Variants } from "../../shaders/variants.ts";
+import type { Gpu } from "../../src/gpu/gpu.ts";
+
+function divisor(whole: number, most: number): number {
+  let d = Math.min(whole, most);
+  while (whole % d > 0) d--;
+  return d;
+}
+
+const tile = ({ product, conv: { c, o, stride } }: ConvAsked, subgroup?: number): ConvVariant => ({
+  channels: divisor(product === "input gradient" ? c : o, 2),
+  cols: product === "input gradient" ? 2 * stride : 2,
+  ...(product === "weight gradient" && { parts: 2 }),
+  ...(subgroup !== undefined && { subgroup }),
+});
+
+/** One variant of each kernel for all shapes, by name; those that the adapter cannot have are left out. */
+export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Record<string, Variants> {
+  const of = (matmul: MatmulTile, conv: (asked: ConvAsked) => ConvVariant): Variants => ({
+    matmul: () => matmul,
+    conv,
+  });
+  const square = { rowThreads: 8, colThreads: 8, depth: 4 };
+  return {
+    "registers; plain": of({ memory: "register", rows: 2, cols: 3, threads: 16, unroll: 4 }, () => "plain"),
+    "registers, one output; tiles": of(
+      { memory: "register", rows: 1, cols: 1, threads: 64, unroll: 1 },
+      (asked) => tile(asked),
+    ),
+    "shared memory; implicit products": of(
+      { memory: "shared", rows: 2, cols: 2, ...square, parts: 1 },
+      () => "implicit",
+    ),
+    "shared memory, sums in parts; implicit products": of(
+      { memory: "shared", rows: 1, cols: 4, ...square, parts: 3 },
+      () => "implicit",
+    ),
+    ...(threads !== undefined && {
+      "subgroups sharing columns; tiles with subgroups": of(
+        { memory: "subgroup", shared: "col", rows: 2, cols: 4, threads, unroll: 2 },
+        (asked) => tile(asked, threads),
+      ),
+      "subgroups sharing rows; tiles with subgroups": of(
+        { memory: "subgroup", shared: "row", rows: 3, cols: 1, threads, unroll: 4 },
+        (asked) => tile(asked, threads),
+      ),
+    }),
+  };
+}
