@@ -14,6 +14,7 @@ export interface ConvAsked {
   readonly product: ConvProduct;
   readonly conv: Conv;
   readonly work: Work;
+  readonly lanes: number;
 }
 
 /** Halves of a product that a kernel computes, and of how many factors it reads primal and tangent. */
@@ -39,10 +40,10 @@ const WORTH_COMPILING = 2 ** 22;
 export const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow * c * kh * kw;
 
 /** The class of a convolution: which product and which halves of it, its magnitudes, and how the windows lie. */
-export function convClass({ product, conv, work: { primal, tangent, active } }: ConvAsked): string {
+export function convClass({ product, conv, lanes, work: { primal, tangent, active } }: ConvAsked): string {
   const { n, c, h, w, o, kh, kw, stride, padding } = conv;
   const halves = [primal && "p", tangent && active[0] && "dl", tangent && active[1] && "dr"].filter(Boolean);
-  const images = [n, c, h, w].map(magnitude).join("×");
+  const images = [n * lanes, c, h, w].map(magnitude).join("×");
   return `${product} ${halves.join("+")} ${images} ${magnitude(o)}×${kh}×${kw}/${stride}+${padding}`;
 }
 
@@ -51,7 +52,7 @@ export function chooseConv(asked: ConvAsked, adapter: AdapterTraits): ConvVarian
   const tuned = adapter.variants?.conv(asked);
   if (tuned !== undefined) return tuned;
   if (adapter.kind === "hardware") return "implicit";
-  if (products(asked.conv) < WORTH_COMPILING) return "plain";
+  if (products(asked.conv) * asked.lanes < WORTH_COMPILING) return "plain";
   let best: ConvVariant = "plain";
   let least = Infinity;
   for (const { tile, cost } of priced(asked, adapter)) if (cost < least) [best, least] = [tile, cost];

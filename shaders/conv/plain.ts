@@ -14,7 +14,7 @@ interface Kernel {
   readonly bias?: Operand | undefined;
   /** WGSL that sets up from the output's index `i`. */
   readonly start: string;
-  /** Loops over the terms: names (i32) and how often. */
+  /** Loops over the terms: names (i32), of which none may be `l` or `r`, and how often. */
   readonly loops: Readonly<Record<string, number>>;
   /** WGSL in the innermost loop, and with it where the factors stand (u32) and when the left one is there. */
   readonly locate: string;
@@ -113,14 +113,16 @@ export function plainInputGradient(conv: Conv, y: Operand, weight: Operand, x: O
   let right = i32(i % ${w}u) + ${padding};
   let channel = i / ${h * w}u % ${c}u;
   let image = i / ${c * h * w}u;`,
-    loops: { source: o, u: kh, v: kw },
-    locate: `let down = bottom - u; let along = right - v;
-    let row = down / ${stride}; let column = along / ${stride};`,
+    // Of the taps that meet a pixel one is at its distance from a whole stride, the others are whole strides on.
+    loops: { source: o, down: Math.ceil(kh / stride), along: Math.ceil(kw / stride) },
+    locate: `let u = bottom % ${stride} + down * ${stride}; let v = right % ${stride} + along * ${stride};
+    let row = bottom / ${stride} - down; let column = right / ${stride} - along;`,
     left: `((image * ${o}u + u32(source)) * ${oh}u + u32(row)) * ${ow}u + u32(column)`,
     right: `((u32(source) * ${c}u + channel) * ${kh}u + u32(u)) * ${kw}u + u32(v)`,
     inside: [
-      ...["down >= 0", "along >= 0", `row < ${oh}`, `column < ${ow}`],
-      ...(stride > 1 ? [`down % ${stride} == 0`, `along % ${stride} == 0`] : []),
+      ...[...within("row", oh), ...within("column", ow)],
+      ...(kh % stride > 0 ? [`u < ${kh}`] : []),
+      ...(kw % stride > 0 ? [`v < ${kw}`] : []),
     ],
   });
 }

@@ -21,10 +21,10 @@ const WORTH_COMPILING = 2 ** 19;
 
 /** The class of a product: how its factors lie, which halves it computes, and its magnitudes. */
 export function matmulClass(shape: MatmulShape): string {
-  const { m, n, k, aCol, bCol } = shape;
+  const { m, n, k, lanes, aCol, bCol } = shape;
   const layout = `${aCol === 1 ? "A" : "Aᵀ"}·${bCol === 1 ? "B" : "Bᵀ"}`;
   const halves = terms(shape).map(([, left, right]) => `${left}·${right}`);
-  return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}`;
+  return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}${lanes > 1 ? `, ${magnitude(lanes)} lanes` : ""}`;
 }
 
 /** The tile for a shape: the tuned one of its class, or the one that should be the fastest. */
@@ -59,7 +59,7 @@ function* pricedTiles(
   const { read, element, sums, unroll, threads } =
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
-  const most = (shape.m * shape.n * shape.k < WORTH_COMPILING ? 8 : sums) / outputs;
+  const most = (shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING ? 8 : sums) / outputs;
   // A subgroup is a workgroup only where the driver is known to fill it.
   const size = adapter.kind === "software" ? undefined : adapter.subgroupSize;
   const used = factors(shape);
@@ -76,7 +76,9 @@ function* pricedTiles(
     );
   const priced = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => ({
     tile,
-    cost: Math.ceil((x * y) / 2) * price(tile, tile.memory === "subgroup" ? tile.shared : undefined),
+    cost:
+      Math.ceil((x * y * shape.lanes) / 2) *
+      price(tile, tile.memory === "subgroup" ? tile.shared : undefined),
   });
   for (let rows = 1; rows <= Math.min(16, shape.m); rows++) {
     for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= Math.max(1, most); cols++) {
@@ -100,9 +102,9 @@ interface Block {
 const WANTED = 128;
 const LEAST_TERMS = 128;
 
-const groupsOf = ({ m, n }: MatmulShape, tile: SharedTile) => {
+const groupsOf = ({ m, n, lanes }: MatmulShape, tile: SharedTile) => {
   const [x, y] = sharedGrid({ m, n }, { ...tile, parts: 1 });
-  return x * y;
+  return x * y * lanes;
 };
 
 /** 64×64 outputs for 256 threads, fewer along an axis that is shorter; sums in parts where workgroups are too few. */

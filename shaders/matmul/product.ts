@@ -6,6 +6,8 @@ export interface MatmulShape {
   m: number;
   n: number;
   k: number;
+  /** So many of these products there are: they share an adapter. */
+  lanes: number;
   aRow: number;
   aCol: number;
   bRow: number;

@@ -338,8 +338,11 @@ export class Program {
             : undefined,
       };
     });
-    const { adapter } = this.#options;
-    const parts = rule.parts?.(mode, adapter) ?? 1;
+    const where = {
+      adapter: this.#options.adapter,
+      lanes: Math.max(this.#lanesOf(primal?.view), this.#lanesOf(tangent?.view)),
+    };
+    const parts = rule.parts?.(mode, where) ?? 1;
     const inParts = (whole: Place | undefined): Place | undefined => {
       if (whole === undefined || parts === 1) return whole;
       const lanes = this.#lanesOf(whole.view);
@@ -353,14 +356,14 @@ export class Program {
       primal: written.primal && bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
       tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
-    const { code, grid, flops } = rule.kernel({ inputs: operands, out, adapter }, mode);
+    const { code, grid, flops } = rule.kernel({ inputs: operands, out, ...where }, mode);
     const shapes = inputs.map((input) => formatShape(input.shape)).join(" ");
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
     this.#kernels.push({
       label: `${rule.name}${part}`,
       code,
       slots,
-      grid: inLanes(grid, Math.max(this.#lanesOf(out.primal), this.#lanesOf(out.tangent))),
+      grid: inLanes(grid, where.lanes),
       flops,
       bytes,
       shape: `${shapes} → ${formatShape(tensor.shape)}`,

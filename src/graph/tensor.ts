@@ -27,6 +27,8 @@ export interface KernelCall {
   readonly inputs: readonly Operand[];
   readonly out: Operand;
   readonly adapter: AdapterTraits;
+  /** Lanes that the kernel runs over. */
+  readonly lanes: number;
 }
 
 /** WGSL with entry point `main`, workgroups in x and y (z is the lane) or elements, and floating-point operations a lane. */
@@ -57,7 +59,7 @@ export interface Rule {
    * In how many parts the kernel writes its output, one behind another, to be added up by another kernel: a long sum
    * for few outputs keeps more threads busy so. Default 1.
    */
-  parts?(mode: Mode, adapter: AdapterTraits): number;
+  parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
   /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */
   vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
 }

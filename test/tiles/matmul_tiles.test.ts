@@ -65,7 +65,7 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
       const lane = (rows: number, cols: number) => view(offset, rows * cols + offset);
       const { da, db, ...mode } = modes[(t + s) % modes.length]!;
       const shape: MatmulShape = {
-        ...{ m, n, k, ...mode },
+        ...{ m, n, k, lanes: LANES, ...mode },
         aRow: a === "A" ? k : 1,
         aCol: a === "A" ? 1 : m,
         bRow: b === "B" ? n : 1,

@@ -8,10 +8,9 @@ import {
   convWeightParts,
   products,
 } from "../../../shaders/conv.ts";
-import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { Mode, Rule, Tensor } from "../tensor.ts";
+import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 import { isWhole, windowsAlong } from "./windows.ts";
@@ -58,8 +57,8 @@ const variantOf = (
   product: ConvProduct,
   conv: Conv,
   { primal, tangent, active: [left = false, right = false] }: Mode,
-  adapter: AdapterTraits,
-) => chooseConv({ product, conv, work: { primal, tangent, active: [left, right] } }, adapter);
+  { adapter, lanes }: Pick<KernelCall, "adapter" | "lanes">,
+) => chooseConv({ product, conv, work: { primal, tangent, active: [left, right] }, lanes }, adapter);
 
 const flopsOf = (conv: Conv, { primal, tangent, active }: Mode) =>
   2 * products(conv) * (Number(primal) + (tangent ? active.slice(0, 2).filter(Boolean).length : 0));
@@ -69,8 +68,8 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     name: "conv2d",
     slots: 3,
     reads: productReads,
-    kernel: ({ inputs: [x, weight, bias], out, adapter }, mode) => ({
-      ...convForward(conv, variantOf("forward", conv, mode, adapter), x!, weight!, bias, out),
+    kernel: ({ inputs: [x, weight, bias], out, ...where }, mode) => ({
+      ...convForward(conv, variantOf("forward", conv, mode, where), x!, weight!, bias, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([x, weight, bias], _output, cotangent) => [
@@ -87,8 +86,8 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to x",
     reads: productReads,
-    kernel: ({ inputs: [y, weight], out, adapter }, mode) => ({
-      ...convInputGradient(conv, variantOf("input gradient", conv, mode, adapter), y!, weight!, out),
+    kernel: ({ inputs: [y, weight], out, ...where }, mode) => ({
+      ...convInputGradient(conv, variantOf("input gradient", conv, mode, where), y!, weight!, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([y, weight], _output, cotangent) => [
@@ -104,9 +103,9 @@ function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to weights",
     reads: productReads,
-    parts: (mode, adapter) => convWeightParts(conv, variantOf("weight gradient", conv, mode, adapter)),
-    kernel: ({ inputs: [x, y], out, adapter }, mode) => ({
-      ...convWeightGradient(conv, variantOf("weight gradient", conv, mode, adapter), x!, y!, out),
+    parts: (mode, where) => convWeightParts(conv, variantOf("weight gradient", conv, mode, where)),
+    kernel: ({ inputs: [x, y], out, ...where }, mode) => ({
+      ...convWeightGradient(conv, variantOf("weight gradient", conv, mode, where), x!, y!, out),
       flops: flopsOf(conv, mode),
     }),
     vjp: ([x, y], _output, cotangent) => [inputGradient(conv, y!, cotangent), forward(conv, x!, cotangent)],

@@ -57,7 +57,8 @@ function rule(product: Product): Rule {
     name: "matmul",
     slots: 3,
     reads: productReads,
-    parts: (mode, adapter) => matmulParts(chooseMatmulTile(unboundShape(product, mode), adapter)),
+    parts: (mode, { adapter, lanes }) =>
+      matmulParts(chooseMatmulTile(unboundShape(product, mode, lanes), adapter)),
     kernel(call, mode) {
       const shape = matmulShape(product, call, mode);
       const config = { ...shape, tile: chooseMatmulTile(shape, call.adapter) };
@@ -82,13 +83,14 @@ const unbound: View = { offset: 0, lane: 0 };
 
 function matmulShape(
   { m, n, k, transposeA, transposeB }: Product,
-  { inputs: [a, b, bias], out }: { inputs: readonly Operand[]; out: Operand },
+  { inputs: [a, b, bias], out, lanes }: { inputs: readonly Operand[]; out: Operand; lanes: number },
   { primal, tangent }: Mode,
 ): MatmulShape {
   return {
     m,
     n,
     k,
+    lanes,
     aRow: transposeA ? 1 : k,
     aCol: transposeA ? m : 1,
     bRow: transposeB ? 1 : n,
@@ -107,7 +109,7 @@ function matmulShape(
 }
 
 /** The shape before anything has its place: a tile in parts goes by no more than this. */
-function unboundShape(product: Product, mode: Mode): MatmulShape {
+function unboundShape(product: Product, mode: Mode, lanes: number): MatmulShape {
   const inputs = mode.active.map((active) => ({ primal: unbound, ...(active && { tangent: unbound }) }));
-  return matmulShape(product, { inputs, out: {} }, mode);
+  return matmulShape(product, { inputs, out: {}, lanes }, mode);
 }

@@ -49,7 +49,7 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
   const rule: Rule = {
     name: "sum",
     reads: ({ primal }) => [primal],
-    parts: (_, adapter) => reductionParts(reduction, adapter),
+    parts: (_, where) => reductionParts(reduction, where),
     kernel: (call) => reductionKernel(reduction, call),
     vjp: (_inputs, _output, cotangent) => [broadcastTo(view(cotangent, 0, kept), x.shape)],
   };
@@ -68,17 +68,23 @@ const WANTED = 128;
 const LEAST_TERMS = 2048;
 
 /** The parts in which `reductionKernel` leaves its sums: few long ones alone would leave a GPU idle. */
-export function reductionParts(reduction: Reduction, adapter: AdapterTraits): number {
+export function reductionParts(
+  reduction: Reduction,
+  { adapter, lanes }: Pick<KernelCall, "adapter" | "lanes">,
+): number {
   if (adapter.kind !== "hardware" || isSerial(reduction, adapter)) return 1;
-  const groups = reduction.outer * reduction.inner;
+  const groups = reduction.outer * reduction.inner * lanes;
   return Math.max(1, Math.min(Math.floor(WANTED / groups), Math.floor(reduction.reduced / LEAST_TERMS)));
 }
 
 /** Sums of x, or of its squares. */
-export function reductionKernel(reduction: Reduction, { inputs: [x], out, adapter }: KernelCall): KernelCode {
+export function reductionKernel(
+  reduction: Reduction,
+  { inputs: [x], out, ...where }: KernelCall,
+): KernelCode {
   const sums = reduction.outer * reduction.inner;
-  const parts = reductionParts(reduction, adapter);
-  const kernel = isSerial(reduction, adapter)
+  const parts = reductionParts(reduction, where);
+  const kernel = isSerial(reduction, where.adapter)
     ? { code: reduceSerial(reduction, x!, out), grid: linearGrid(sums) }
     : { code: reduceTree(reduction, x!, out, parts), grid: lineOfGroups(sums * parts) };
   return { ...kernel, flops: sums * reduction.reduced * (reduction.square ? 2 : 1) };

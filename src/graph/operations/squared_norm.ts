@@ -29,7 +29,7 @@ function ruleOf(count: number): Rule {
   return {
     name: "squared norm",
     reads: () => [true],
-    parts: (_, adapter) => reductionParts(reduction, adapter),
+    parts: (_, where) => reductionParts(reduction, where),
     kernel: (call) => reductionKernel(reduction, call),
     vjp: ([x], _output, cotangent) => [mul(scale(2, cotangent), x!)],
   };
