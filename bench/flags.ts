@@ -25,6 +25,16 @@ export const timingFlags = {
   ),
 };
 
+/** Flags of the benchmarks that go through the kernel cases. */
+export const caseFlags = {
+  only: withDefault(
+    option("--only", string({ metavar: "A,B" }), {
+      description: message`Cases whose names contain one of these.`,
+    }),
+    "",
+  ),
+};
+
 /** "a,b" as ["a", "b"]. */
 export function names(text: string): string[] {
   return text

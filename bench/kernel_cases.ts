@@ -10,6 +10,8 @@ import { squaredNorm } from "../src/graph/operations/squared_norm.ts";
 import { gradients } from "../src/graph/reverse.ts";
 import type { Shape } from "../src/graph/shape.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
+import { UsageError } from "../src/host/errors.ts";
+import { names } from "./flags.ts";
 import { flat, type KernelCase, type Mode, operation } from "./kernel_case.ts";
 
 const all: readonly Mode[] = ["primal", "tangent", "dual"];
@@ -156,3 +158,13 @@ export const kernelCases: readonly KernelCase[] = [
   ...vectors(7850),
   ...vectors(1_000_000),
 ];
+
+/** The cases whose names contain one of the parts, all without any. @throws UsageError that lists them */
+export function casesNamed(parts: string): readonly KernelCase[] {
+  const wanted = names(parts);
+  if (wanted.length === 0) return kernelCases;
+  const chosen = kernelCases.filter(({ name }) => wanted.some((part) => name.includes(part)));
+  if (chosen.length > 0) return chosen;
+  const all = [...new Set(kernelCases.map(({ name }) => `  ${name}`))];
+  throw new UsageError(`--only fits no case; there are\n${all.join("\n")}`);
+}

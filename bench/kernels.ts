@@ -1,10 +1,6 @@
 // Every kernel by itself: time on the GPU and from outside, rates, and how near it comes to the roofline that the
 // same run measures on the same adapter.
 import { object } from "@optique/core/constructs";
-import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
-import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import { type Effort, measure, openForTiming } from "../src/diagnostics/measure.ts";
 import { bound, measureRoofline } from "../src/diagnostics/roofline.ts";
 import { Sequence } from "../src/gpu/dispatch.ts";
@@ -12,38 +8,24 @@ import { Executable } from "../src/gpu/executable.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
 import { formatBytes } from "../src/gpu/memory.ts";
 import { parseArguments } from "../src/host/arguments.ts";
-import { UsageError } from "../src/host/errors.ts";
 import { progress } from "../src/host/terminal.ts";
 import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { names, outputFlags, timingFlags } from "./flags.ts";
+import { caseFlags, names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase, Mode } from "./kernel_case.ts";
-import { kernelCases } from "./kernel_cases.ts";
+import { casesNamed } from "./kernel_cases.ts";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench kernels",
   object({
-    only: withDefault(
-      option("--only", string({ metavar: "A,B" }), {
-        description: message`Cases whose names contain one of these.`,
-      }),
-      "",
-    ),
+    ...caseFlags,
     ...timingFlags,
     ...outputFlags,
   }),
   { description: "Times every kernel by itself, beside the roofline of the same adapter." },
 );
-const wanted = names(options.only);
-const chosen = kernelCases.filter(
-  ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
-);
-if (chosen.length === 0) {
-  throw new UsageError(
-    `--only fits no case; there are\n${[...new Set(kernelCases.map(({ name }) => `  ${name}`))].join("\n")}`,
-  );
-}
+const chosen = casesNamed(options.only);
 const effort: Effort = options.quick ? { samples: 1, milliseconds: 1 } : { samples: 9, milliseconds: 20 };
 const gpu = await openForTiming(names(options.toggles));
 const bar = progress({ total: chosen.length + 1, label: "kernels" });

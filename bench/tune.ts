@@ -4,7 +4,6 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import { type ConvVariant, convCandidates, convClass } from "../shaders/conv.ts";
 import { type MatmulTile, matmulCandidates, matmulClass } from "../shaders/matmul.ts";
 import type { Variants } from "../shaders/variants.ts";
@@ -17,20 +16,15 @@ import { writeFile } from "../src/host/files.ts";
 import { note, progress } from "../src/host/terminal.ts";
 import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { names, outputFlags, timingFlags } from "./flags.ts";
+import { caseFlags, names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { kernelCases } from "./kernel_cases.ts";
+import { casesNamed } from "./kernel_cases.ts";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
   "hypergrad bench tune",
   object({
-    only: withDefault(
-      option("--only", string({ metavar: "A,B" }), {
-        description: message`Cases whose names contain one of these.`,
-      }),
-      "",
-    ),
+    ...caseFlags,
     candidates: withDefault(
       option("--candidates", positiveInteger(), {
         description: message`Variants tried for each class, those first that should be the fastest.`,
@@ -75,10 +69,8 @@ const WORTHWHILE = 1.05;
 const BUDGET = 1e-5;
 
 const gpu = await openForTiming(names(options.toggles));
-const wanted = names(options.only);
 const asked = new Map<string, { kase: KernelCase; question: Question }>();
-for (const kase of kernelCases) {
-  if (wanted.length > 0 && !wanted.some((part) => kase.name.includes(part))) continue;
+for (const kase of casesNamed(options.only)) {
   const question = questionOf(kase);
   if (question !== undefined && !asked.has(question.shapeClass))
     asked.set(question.shapeClass, { kase, question });
