@@ -1,5 +1,5 @@
 import type { AdapterTraits, Variants } from "../../shaders/variants.ts";
-import { type AdapterChoice, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
+import { type AdapterChoice, AdapterError, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
 import type { Access, Dispatch } from "./dispatch.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
 import { tunedVariants } from "./tuned.ts";
@@ -55,21 +55,11 @@ export class Gpu {
    * @throws AdapterError when there is none, saying what was tried and what to install.
    */
   static async open(options: OpenOptions = {}): Promise<Gpu> {
-    const choice = await requestAdapter(options);
-    const { adapter } = choice;
-    const limits = adapter.limits;
-    const optional: GPUFeatureName[] = ["timestamp-query", "subgroups"];
-    const device = await adapter.requestDevice({
-      requiredFeatures: optional.filter((feature) => adapter.features.has(feature)),
-      requiredLimits: {
-        maxBufferSize: limits.maxBufferSize,
-        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-        maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-      },
+    const { choice, device } = await connect(options).catch((error: unknown) => {
+      if (error instanceof AdapterError) throw error;
+      // An adapter may expire before its device is asked for, as when Chromium's GPU process starts anew: ask once more
+      // (https://www.w3.org/TR/webgpu/#dom-gpuadapter-requestdevice).
+      return connect(options);
     });
     return new Gpu(device, choice, {
       ...options,
@@ -226,4 +216,25 @@ export class Gpu {
 
 function outOfMemory(message: string): string {
   return `${message} Ask for less: a smaller K, fewer lanes, or greedy().`;
+}
+
+/** The best adapter there is, and a device of it with all its limits. */
+async function connect(options: OpenOptions): Promise<{ choice: AdapterChoice; device: GPUDevice }> {
+  const choice = await requestAdapter(options);
+  const { adapter } = choice;
+  const limits = adapter.limits;
+  const optional: GPUFeatureName[] = ["timestamp-query", "subgroups"];
+  const device = await adapter.requestDevice({
+    requiredFeatures: optional.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    },
+  });
+  return { choice, device };
 }
