@@ -12,10 +12,10 @@ import {
   rmd,
   sgd,
   sigmoid,
-  type Values,
   values,
   zeros,
 } from "../src/index.ts";
+import { normal } from "./bilevel/problems.ts";
 import { forcedVariants } from "./support/forced.ts";
 import { withGpu } from "./support/gpu.ts";
 
@@ -29,11 +29,6 @@ const shared = withGpu(
 /** Data hyper-cleaning of a CNN with a stride, a pool, and a dense layer of an odd width. */
 function cleaning() {
   const random = new Random(3);
-  const normal = (shape: number[]): Values =>
-    values(
-      Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()),
-      shape,
-    );
   const labels = (count: number) => values(Int32Array.from({ length: count }, () => random.integer(3)));
   const layers = [
     { channels: 4, pool: 2 },
@@ -44,13 +39,13 @@ function cleaning() {
     parameters: model.parameters,
     hyper: { weight: zeros([13]) },
     inner: {
-      data: { x: normal([13, 2, 10, 9]), y: labels(13) },
+      data: { x: normal(random, [13, 2, 10, 9]), y: labels(13) },
       loss: (w, { weight }, { x, y }) => mean(mul(sigmoid(weight), crossEntropy(model.apply(w, x), y))),
       steps: 3,
       optimizer: sgd({ lr: 0.1, momentum: 0.9 }),
     },
     outer: {
-      data: { x: normal([7, 2, 10, 9]), y: labels(7) },
+      data: { x: normal(random, [7, 2, 10, 9]), y: labels(7) },
       loss: (w, _, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
     },
   });

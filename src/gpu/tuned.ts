@@ -16,7 +16,7 @@ export interface VariantTable {
   readonly conv: Readonly<Record<string, ConvVariant>>;
 }
 
-/** The tables that come with the package, by class of adapters, as `hypergrad bench tune --save` writes them. */
+/** The tables that come with the package, by class of adapters, as `hypergrad bench tune --ship` writes them. */
 const shipped: Readonly<Record<string, VariantTable>> = {
   "lavapipe-8": lavapipe as VariantTable,
   "swiftshader-4": swiftshader as VariantTable,

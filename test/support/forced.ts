@@ -1,13 +1,8 @@
+import { divisor } from "../../shaders/conv/window.ts";
 import type { ConvAsked, ConvVariant } from "../../shaders/conv.ts";
 import type { MatmulTile } from "../../shaders/matmul.ts";
 import type { Variants } from "../../shaders/variants.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
-
-function divisor(whole: number, most: number): number {
-  let d = Math.min(whole, most);
-  while (whole % d > 0) d--;
-  return d;
-}
 
 const tile = ({ product, conv: { c, o, stride } }: ConvAsked, subgroup?: number): ConvVariant => ({
   channels: divisor(product === "input gradient" ? c : o, 2),
