@@ -7,7 +7,7 @@ import { option } from "@optique/core/primitives";
 import { type ConvVariant, convCandidates, convClass } from "../shaders/conv.ts";
 import { type MatmulTile, matmulCandidates, matmulClass } from "../shaders/matmul.ts";
 import type { Variants } from "../shaders/variants.ts";
-import { openForTiming } from "../src/diagnostics/measure.ts";
+import { openForTiming, passTime } from "../src/diagnostics/measure.ts";
 import { Sequence } from "../src/gpu/dispatch.ts";
 import { Executable } from "../src/gpu/executable.ts";
 import { adapterClass, ownTuning, type VariantTable } from "../src/gpu/tuned.ts";
@@ -132,13 +132,16 @@ async function tune(kase: KernelCase, { kernel, shapeClass, candidates }: Questi
         executable.destroy();
         continue;
       }
-      const repeats = Math.ceil(passMicroseconds / Math.max(1, await time(executable, [sequence])));
+      const repeats = Math.ceil(passMicroseconds / Math.max(1, await passTime(executable, [sequence])));
       contestants.push({ variant, executable, pass: Array(repeats).fill(sequence), fastest: Infinity });
     }
     // In turns, so that all meet the same disturbances; what was reached once is what a variant can do.
     for (let round = 0; round < rounds; round++) {
       for (const each of contestants)
-        each.fastest = Math.min(each.fastest, (await time(each.executable, each.pass)) / each.pass.length);
+        each.fastest = Math.min(
+          each.fastest,
+          (await passTime(each.executable, each.pass)) / each.pass.length,
+        );
     }
   } finally {
     for (const { executable } of contestants) executable.destroy();
@@ -150,15 +153,6 @@ async function tune(kase: KernelCase, { kernel, shapeClass, candidates }: Questi
     ...{ kernel, shapeClass, name: kase.name, mode: kase.mode, tried: contestants.length },
     ...{ untuned: untuned!.fastest, tuned: fastest, variant },
   };
-}
-
-/** Microseconds of a pass: of the GPU, or where it does not tell, until the host hears of the end. */
-async function time(executable: Executable, pass: readonly Sequence[]): Promise<number> {
-  if (gpu.device.features.has("timestamp-query")) return (await executable.time(...pass)) / 1e3;
-  const start = performance.now();
-  executable.run(...pass);
-  await gpu.settle();
-  return 1e3 * (performance.now() - start);
 }
 
 /** What the last of the dispatches writes. */

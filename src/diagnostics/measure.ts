@@ -35,6 +35,20 @@ export interface Times {
 
 const MOST_REPEATS = 2048;
 
+const onGpu = async (executable: Executable, pass: readonly Sequence[]) =>
+  (await executable.time(...pass)) / 1e3;
+
+async function onHost(executable: Executable, pass: readonly Sequence[]): Promise<number> {
+  const start = performance.now();
+  executable.run(...pass);
+  await executable.gpu.settle();
+  return 1e3 * (performance.now() - start);
+}
+
+/** Microseconds of one pass: of the GPU, or where it does not tell, until the host hears of the end. */
+export const passTime = (executable: Executable, pass: readonly Sequence[]): Promise<number> =>
+  (executable.gpu.device.features.has("timestamp-query") ? onGpu : onHost)(executable, pass);
+
 /** Times `sequences`, run one after another as a whole. */
 export async function measure(
   executable: Executable,
@@ -44,19 +58,11 @@ export async function measure(
   const { gpu } = executable;
   const timestamps = gpu.device.features.has("timestamp-query");
   const repeated = (repeats: number) => Array.from({ length: repeats }, () => sequences).flat();
-  const onGpu = async (list: Sequence[]) => (await executable.time(...list)) / 1e3;
-  const onHost = async (list: Sequence[]) => {
-    const start = performance.now();
-    executable.run(...list);
-    await gpu.settle();
-    return 1e3 * (performance.now() - start);
-  };
-  const pass = timestamps ? onGpu : onHost;
 
-  await onHost(repeated(1));
+  await onHost(executable, repeated(1));
   let repeats = 1;
   for (;;) {
-    const taken = await pass(repeated(repeats));
+    const taken = await passTime(executable, repeated(repeats));
     const wanted = 1e3 * milliseconds;
     if (taken >= wanted / 2 || repeats === MOST_REPEATS) break;
     const guess = Math.ceil((repeats * wanted) / Math.max(taken, 1));
@@ -66,8 +72,8 @@ export async function measure(
   const inside: number[] = [];
   const outside: number[] = [];
   for (let i = 0; i < samples; i++) {
-    if (timestamps) inside.push((await onGpu(list)) / repeats);
-    outside.push((await onHost(list)) / repeats);
+    if (timestamps) inside.push((await onGpu(executable, list)) / repeats);
+    outside.push((await onHost(executable, list)) / repeats);
   }
   return {
     ...(timestamps ? { gpu: median(inside), fastest: Math.min(...inside) } : {}),
