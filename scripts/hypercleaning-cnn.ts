@@ -89,7 +89,7 @@ const options = await parseArguments(
     ...outerFlags({ outer: "adam", lr: 0.1 }),
     finalSteps: optional(
       option("--final-steps", positiveInteger("N"), {
-        description: message`train for so many steps from w_0 with the learned weights and test that; without it, the classifier that the last outer step ends with is tested`,
+        description: message`train for so many steps from w_0 with the learned weights, and test that too, beside the classifier that the last outer step ends with`,
       }),
     ),
     layers: withDefault(
@@ -203,7 +203,10 @@ function rows(): Row[] {
 interface Result {
   readonly label: string;
   readonly outerStepsDone: number;
+  /** Of w_T of the last outer step. */
   readonly testAccuracy: Estimate;
+  /** Of what `--final-steps` from w_0 with the learned weights lead to. */
+  readonly retrainedAccuracy?: Estimate;
   readonly validationLoss: Estimate;
   /** Of telling wrong labels from right ones by the best threshold of λ; absent where λ does not move. */
   readonly bestF1?: Estimate;
@@ -243,9 +246,11 @@ async function run(
   const settings = { ...asked(), estimator: label };
   const learned = await finished(recorded(problem, steps, options, { name, out: options.out, settings }));
   const { lambda } = learned.hyper;
-  const { parameters, lanes } =
+  const tested = async (parameters: Readonly<Record<string, Values>>) =>
+    estimate(await accuracy(gpu, model, test, { parameters, lanes: seeds, atOnce: AT_ONCE }));
+  const retrained =
     options.finalSteps === undefined
-      ? learned
+      ? undefined
       : await hypergradient(weighted(lambda, options.finalSteps), { gpu, estimator: firstOrder() });
   const found = noisy.map(({ corrupted }, lane) => {
     return bestThreshold(laneOf(lambda, lane).data as Float32Array, corrupted).f1;
@@ -253,8 +258,9 @@ async function run(
   return {
     label,
     outerStepsDone: learned.steps,
-    testAccuracy: estimate(await accuracy(gpu, model, test, { parameters, lanes: seeds, atOnce: AT_ONCE })),
-    validationLoss: estimate(lanes.map(({ outerLoss }) => outerLoss)),
+    testAccuracy: await tested(learned.parameters),
+    ...(retrained !== undefined && { retrainedAccuracy: await tested(retrained.parameters) }),
+    validationLoss: estimate(learned.lanes.map(({ outerLoss }) => outerLoss)),
     ...(label !== NONE && { bestF1: estimate(found) }),
     milliseconds: learned.milliseconds,
     memory: learned.memory,
@@ -294,6 +300,7 @@ function printTable(results: readonly Result[], adapter: string): void {
   const body = results.map((result) => [
     result.label,
     shown(result.testAccuracy, 2, 100),
+    ...(result.retrainedAccuracy === undefined ? [] : [shown(result.retrainedAccuracy, 2, 100)]),
     shown(result.validationLoss, 4),
     result.bestF1 === undefined ? "–" : shown(result.bestF1, 3),
     String(result.outerStepsDone),
@@ -303,6 +310,7 @@ function printTable(results: readonly Result[], adapter: string): void {
   const headings = [
     "estimator",
     "test accuracy, %",
+    ...(options.finalSteps === undefined ? [] : ["retrained, %"]),
     "validation loss",
     "F1, best threshold",
     "outer steps",
@@ -319,7 +327,7 @@ function printTable(results: readonly Result[], adapter: string): void {
     table(headings, body),
     "",
     `${train.name}, each label redrawn with probability ${noise}: ${examples} training images; validation on ${validation}; ${test.labels.length} test images`,
-    `T = ${innerSteps}, η = ${innerLr}, μ = ${momentum}, ${start}; tested: ${finalSteps === undefined ? "w_T of the last outer step" : `${finalSteps} steps from w_0 with the learned weights`}`,
+    `T = ${innerSteps}, η = ${innerLr}, μ = ${momentum}, ${start}; tested: w_T of the last outer step${finalSteps === undefined ? "" : `; retrained: ${finalSteps} steps from w_0 with the learned weights`}`,
     seeds === 1
       ? `one seed, ${options.seed}`
       : `mean and 95 % interval (Student's t) over ${seeds} seeds, which differ in label noise and w_0`,

@@ -72,12 +72,12 @@ test("prints a table: validation on batches of test images, a warm start, a last
   const more = ["--val", "test", "--val-batch", "32", "--start", "warm", "--final-steps", "4"];
   const { code, stdout, stderr } = await run([...flags, ...more]);
   expect(code, stderr).toBe(0);
-  expect(stdout).toMatch(/^estimator +test accuracy, % +validation loss/m);
-  expect(stdout).toMatch(/^none +\d+\.\d\d +\d\.\d{4} +– +2 /m);
-  expect(stdout).toMatch(/^t1t2 +\d+\.\d\d +\d\.\d{4} +\d\.\d{3} +2 /m);
+  expect(stdout).toMatch(/^estimator +test accuracy, % +retrained, % +validation loss/m);
+  expect(stdout).toMatch(/^none +\d+\.\d\d +\d+\.\d\d +\d\.\d{4} +– +2 /m);
+  expect(stdout).toMatch(/^t1t2 +\d+\.\d\d +\d+\.\d\d +\d\.\d{4} +\d\.\d{3} +2 /m);
   expect(stdout).toContain("validation on the test images, 32 of them an outer step; 32 test images");
   expect(stdout).toContain(
-    "T = 3, η = 0.1, μ = 0.9, warm; tested: 4 steps from w_0 with the learned weights",
+    "warm; tested: w_T of the last outer step; retrained: 4 steps from w_0 with the learned weights",
   );
   expect(stdout).toContain("one seed, 0");
 });
