@@ -43,17 +43,17 @@ const layer = (n: number, i: number, o: number, { deep = false } = {}): KernelCa
 };
 
 /** Images [n×c×size×size] with o kernels of 3×3 at padding 1, and both adjoints. */
-const convolution = (n: number, c: number, size: number, o: number): KernelCase[] => {
+const convolution = (n: number, c: number, size: number, o: number, stride = 1): KernelCase[] => {
   const x = [n, c, size, size];
   const w = [o, c, 3, 3];
-  const y = [n, o, size, size];
-  const name = `${n}×${c}×${size}×${size} by ${o}`;
-  const through = (x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1 });
+  const y = [n, o, Math.ceil(size / stride), Math.ceil(size / stride)];
+  const name = `${n}×${c}×${size}×${size} by ${o}${stride > 1 ? `, stride ${stride}` : ""}`;
+  const through = (x: Tensor, w: Tensor) => conv2d(x, w, { padding: 1, stride });
   return [
     ...operation(
       `convolution ${name}`,
       { x, w, b: [o] },
-      ({ x, w, b }) => conv2d(x, w, { padding: 1, bias: b }),
+      ({ x, w, b }) => conv2d(x, w, { padding: 1, stride, bias: b }),
       {
         modes: all,
         active: c > 1 ? ["x", "w", "b"] : ["w", "b"],
@@ -159,12 +159,24 @@ export const kernelCases: readonly KernelCase[] = [
   ...vectors(1_000_000),
 ];
 
+/** What `hypergrad bench tune` goes over: more sizes of layers, of hyper-cleaning and of few-shot tasks. */
+export const tunedCases: readonly KernelCase[] = [
+  ...kernelCases,
+  ...convolution(256, 8, 7, 8),
+  ...convolution(40, 1, 28, 32, 2),
+  ...convolution(40, 32, 14, 32),
+  ...convolution(40, 32, 14, 32, 2),
+  ...convolution(40, 32, 7, 32),
+  ...convolution(40, 32, 7, 32, 2),
+  ...convolution(40, 32, 4, 32),
+];
+
 /** The cases whose names contain one of the parts, all without any. @throws UsageError that lists them */
-export function casesNamed(parts: string): readonly KernelCase[] {
+export function casesNamed(parts: string, cases = kernelCases): readonly KernelCase[] {
   const wanted = names(parts);
-  if (wanted.length === 0) return kernelCases;
-  const chosen = kernelCases.filter(({ name }) => wanted.some((part) => name.includes(part)));
+  if (wanted.length === 0) return cases;
+  const chosen = cases.filter(({ name }) => wanted.some((part) => name.includes(part)));
   if (chosen.length > 0) return chosen;
-  const all = [...new Set(kernelCases.map(({ name }) => `  ${name}`))];
+  const all = [...new Set(cases.map(({ name }) => `  ${name}`))];
   throw new UsageError(`--only fits no case; there are\n${all.join("\n")}`);
 }

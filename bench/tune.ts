@@ -10,7 +10,7 @@ import type { Variants } from "../shaders/variants.ts";
 import { openForTiming, passTime } from "../src/diagnostics/measure.ts";
 import { Sequence } from "../src/gpu/dispatch.ts";
 import { Executable } from "../src/gpu/executable.ts";
-import { adapterClass, ownTuning, type VariantTable } from "../src/gpu/tuned.ts";
+import { adapterClass, ownTuning, readTable } from "../src/gpu/tuned.ts";
 import { parseArguments, positiveInteger } from "../src/host/arguments.ts";
 import { writeFile } from "../src/host/files.ts";
 import { note, progress } from "../src/host/terminal.ts";
@@ -18,7 +18,7 @@ import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
 import { caseFlags, names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { casesNamed } from "./kernel_cases.ts";
+import { casesNamed, tunedCases } from "./kernel_cases.ts";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
@@ -70,7 +70,7 @@ const BUDGET = 1e-5;
 
 const gpu = await openForTiming(names(options.toggles));
 const asked = new Map<string, { kase: KernelCase; question: Question }>();
-for (const kase of casesNamed(options.only)) {
+for (const kase of casesNamed(options.only, tunedCases)) {
   const question = questionOf(kase);
   if (question !== undefined && !asked.has(question.shapeClass))
     asked.set(question.shapeClass, { kase, question });
@@ -175,20 +175,23 @@ function difference(found: readonly Float32Array[], reference: readonly Float32A
   return worst / (largest || 1);
 }
 
-/** Writes the table. */
+/** Writes the table; classes that were not tried stay as they are in it. */
 async function keep(): Promise<void> {
-  const of = (kernel: Row["kernel"]) =>
-    Object.fromEntries(
-      rows
-        .filter((row) => row.kernel === kernel && row.tuned < row.untuned)
-        .map(({ shapeClass, variant }) => [shapeClass, variant]),
-    );
-  const made = { adapter: gpu.choice.description, matmul: of("matmul"), conv: of("conv") } as VariantTable;
   const name = adapterClass(gpu.choice);
   const file = options.ship
     ? new URL(`../shaders/tuned/${name}.json`, import.meta.url)
     : await ownTuning(name);
   if (file === undefined || options.quick) return;
+  const before = await readTable(file);
+  const of = (kernel: Row["kernel"]) => {
+    const classes: Record<string, Variant> = { ...before?.[kernel] };
+    for (const { shapeClass, variant, tuned, untuned } of rows.filter((row) => row.kernel === kernel)) {
+      if (tuned < untuned) classes[shapeClass] = variant;
+      else delete classes[shapeClass];
+    }
+    return classes;
+  };
+  const made = { adapter: gpu.choice.description, matmul: of("matmul"), conv: of("conv") };
   await writeFile(file, `${JSON.stringify(made, undefined, 2)}\n`);
   note(`written to ${options.ship ? `shaders/tuned/${name}.json` : file}`);
 }

@@ -25,14 +25,11 @@ export interface Work {
   readonly active: readonly [boolean, boolean];
 }
 
-/** The price of a read in multiply-adds, and sums that fit a thread. */
+/** The prices of a read and of a broadcast in multiply-adds, and sums that fit a thread. */
 const adapters = {
-  lavapipe: { read: 16, sums: 48 },
-  swiftshader: { read: 6, sums: 96 },
+  lavapipe: { read: 28, broadcast: 6, sums: 112 },
+  swiftshader: { read: 6, broadcast: 1, sums: 96 },
 } as const;
-
-/** The price of a broadcast in multiply-adds. */
-const BROADCAST = 1;
 
 /** Multiply-adds below which a tile, seconds of a software adapter's compiler, does not pay. */
 const WORTH_COMPILING = 2 ** 22;
@@ -43,7 +40,8 @@ export const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow *
 export function convClass({ product, conv, lanes, work: { primal, tangent, active } }: ConvAsked): string {
   const { n, c, h, w, o, kh, kw, stride, padding } = conv;
   const halves = [primal && "p", tangent && active[0] && "dl", tangent && active[1] && "dr"].filter(Boolean);
-  const images = [n * lanes, c, h, w].map(magnitude).join("×");
+  // Only the sum over the images depends on how many there are.
+  const images = [...(product === "weight gradient" ? [n * lanes] : []), c, h, w].map(magnitude).join("×");
   return `${product} ${halves.join("+")} ${images} ${magnitude(o)}×${kh}×${kw}/${stride}+${padding}`;
 }
 
@@ -116,9 +114,9 @@ function* windowTiles(
   adapter: AdapterTraits,
   reach: (cols: number) => number,
 ): Generator<Priced> {
-  const { read, sums, subgroup } = traits(adapter);
+  const { read, broadcast, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
-  const shared = subgroup === undefined ? read : read / subgroup + BROADCAST;
+  const shared = subgroup === undefined ? read : read / subgroup + broadcast;
   for (const own of range(16).map((i) => i + 1)) {
     if (channels % own > 0) continue;
     for (let cols = step; cols <= Math.max(step, Math.min(16, columns + step - 1)); cols += step) {
@@ -139,14 +137,15 @@ const PARTS = 16;
 /** Tiles of the adjoint in the weights. */
 function* weightTiles(conv: Conv, work: Work, adapter: AdapterTraits): Generator<Priced> {
   const { c, o, n, oh, ow, kh, kw, stride } = conv;
-  const { read, sums, subgroup } = traits(adapter);
+  const { read, broadcast, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
   for (const together of subgroup === undefined ? [undefined] : [undefined, subgroup]) {
-    const shared = together === undefined ? read : read / together + BROADCAST;
+    const shared = together === undefined ? read : read / together + broadcast;
     const idle = together === undefined ? 1 : (Math.ceil(c / together) * together) / c;
     for (const channels of range(16).map((i) => i + 1)) {
       if (o % channels > 0 || (channels > 1 && channels * kh * kw * each.sums > sums)) continue;
       for (let cols = 1; cols <= Math.min(ow, 8); cols++) {
+        if (cols > 1 && channels * cols * each.right > sums / 2) break;
         const turn =
           kh * ((cols - 1) * stride + kw) * read * each.left +
           channels * cols * shared * each.right +

@@ -40,7 +40,9 @@ export async function tunedVariants(choice: AdapterChoice): Promise<Variants> {
   const name = adapterClass(choice);
   const [vendor] = name.split("-");
   const near = Object.keys(shipped).find((key) => choice.kind === "hardware" && key.startsWith(`${vendor}-`));
-  const tables = [await own(name), shipped[name] ?? (near && shipped[near])].filter((table) => !!table);
+  const file = await ownTuning(name);
+  const own = file === undefined ? undefined : await readTable(file);
+  const tables = [own, shipped[name] ?? (near && shipped[near])].filter((table) => !!table);
   const first = <T>(found: readonly (T | undefined)[]) => found.find((variant) => variant !== undefined);
   return {
     matmul: (shape) => first(tables.map(({ matmul }) => matmul[matmulClass(shape)])),
@@ -48,18 +50,25 @@ export async function tunedVariants(choice: AdapterChoice): Promise<Variants> {
   };
 }
 
-async function own(name: string): Promise<VariantTable | undefined> {
-  const path = await ownTuning(name);
-  if (path === undefined) return undefined;
+/** The table in a file, if there is one. @throws HypergradError for a file that is none */
+export async function readTable(file: string | URL): Promise<VariantTable | undefined> {
+  let table: unknown;
   try {
-    return JSON.parse(new TextDecoder().decode(await readFile(path))) as VariantTable;
+    table = JSON.parse(new TextDecoder().decode(await readFile(file)));
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new HypergradError(
-      `${path} is no table of variants: delete it, or run hypergrad bench tune again`,
-      {
-        cause: error,
-      },
-    );
+    throw noTable(file, error);
   }
+  if (!isTable(table)) throw noTable(file);
+  return table;
 }
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+const isTable = (value: unknown): value is VariantTable =>
+  isObject(value) && "matmul" in value && isObject(value.matmul) && "conv" in value && isObject(value.conv);
+
+const noTable = (file: string | URL, cause?: unknown) =>
+  new HypergradError(`${file} is no table of variants as hypergrad bench tune writes them: delete it`, {
+    cause,
+  });
