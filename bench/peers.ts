@@ -1,6 +1,5 @@
 // One hypergradient in other libraries and here, on the same numbers, and the ratios. Node only: every library runs in a
 // process of its own.
-import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
@@ -12,6 +11,7 @@ import { UsageError } from "../src/host/errors.ts";
 import { runtime } from "../src/host/runtime.ts";
 import { finish } from "../src/host/terminal.ts";
 import { table } from "../src/report/table.ts";
+import { capture } from "./capture.ts";
 import { outputFlags } from "./flags.ts";
 import { ownRow } from "./peers/hypergrad.ts";
 import { type Workload, workloads } from "./peers/workload.mjs";
@@ -22,7 +22,7 @@ const options = await parseArguments(
   object({
     workload: withDefault(
       option("--workload", choice(Object.keys(workloads)), {
-        description: message`The hypergradient: linear and cnn, of data hyper-cleaning; few-shot, of a meta-batch of tasks.`,
+        description: message`The hypergradient: linear, linear-large and cnn, of data hyper-cleaning; few-shot, of a meta-batch of tasks.`,
       }),
       "linear",
     ),
@@ -90,19 +90,6 @@ async function compare(): Promise<void> {
   const name = workload.name === "linear" ? "peers" : `peers-${workload.name}`;
   await deliver({ ...(await about(name, adapter)), ...comparison }, options, text);
   if (code !== 0) await finish(code);
-}
-
-/** What a program prints on stdout; its stderr is shown as it comes. */
-function capture(program: string, args: readonly string[]): Promise<{ code: number; stdout: string }> {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-  let stdout = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code: code ?? 1, stdout }));
-  });
 }
 
 function text({

@@ -43,24 +43,25 @@ async function versions(): Promise<Record<string, string>> {
   }
 }
 
-/** Prints one JSON object, or the text that is for people; keeps the object in bench/results/ if it is to be kept. */
+/** Keeps an object in bench/results/, under its benchmark's and its adapter's name. */
+export async function keep(result: About): Promise<void> {
+  const slug = result.adapter
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  const where = result.runtime === "node" ? "" : `-${result.runtime}`;
+  const file = `${result.bench}-${slug}${where}.json`;
+  const text = `${JSON.stringify(result, undefined, 2)}\n`;
+  await writeFile(new URL(`../bench/results/${file}`, import.meta.url), text);
+  note(`written to bench/results/${file}`);
+}
+
+/** Prints one JSON object, or the text that is for people; keeps the object if it is to be kept. */
 export async function deliver<T extends About>(
   result: T,
   { json, save }: OutputFlags,
   text: (result: T) => string,
 ): Promise<void> {
-  if (save) {
-    const slug = result.adapter
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, "-")
-      .replace(/^-|-$/g, "");
-    const where = result.runtime === "node" ? "" : `-${result.runtime}`;
-    const file = `${result.bench}-${slug}${where}.json`;
-    await writeFile(
-      new URL(`../bench/results/${file}`, import.meta.url),
-      `${JSON.stringify(result, undefined, 2)}\n`,
-    );
-    note(`written to bench/results/${file}`);
-  }
+  if (save) await keep(result);
   print(json ? JSON.stringify(result) : text(result));
 }

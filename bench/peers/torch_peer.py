@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: autograd through the unrolled inner steps, of several tasks side by side.
+"""PyTorch, on the CPU or with PEER_DEVICE=cuda on a GPU: autograd through the unrolled inner steps, of several tasks side by side.
 
 Reads the workload that torch.mjs dumped into the folder given as the first argument and prints the
 peer's JSON line; with --reference, one of float64 hypergradients that are not timed.
@@ -32,6 +32,7 @@ LONGEST = 30
 folder, *flags = sys.argv[1:]
 reference = "--reference" in flags
 dtype = torch.float64 if reference else torch.float32
+device = "cpu" if reference else os.environ.get("PEER_DEVICE") or "cpu"
 with open(os.path.join(folder, "workload.json")) as file:
     workload = json.load(file)
 steps, lr, momentum, l2 = (workload[name] for name in ("steps", "lr", "momentum", "l2"))
@@ -43,7 +44,7 @@ hyper_names = workload["hyper"]
 
 def load(name, shape):
     flat = np.fromfile(os.path.join(folder, name + ".bin"), dtype="<f4")
-    return torch.from_numpy(flat).to(dtype).reshape(shape)
+    return torch.from_numpy(flat).to(device, dtype).reshape(shape)
 
 
 def examples(part):
@@ -51,7 +52,7 @@ def examples(part):
     labels = np.fromfile(os.path.join(folder, part + "Y.bin"), dtype="<i4")
     axes = [tasks, -1] if tasks > 1 else [-1]
     inputs = workload["image"] if layers else [workload["inputs"]]
-    return load(part + "X", [*axes, *inputs]), torch.from_numpy(labels).long().reshape(axes)
+    return load(part + "X", [*axes, *inputs]), torch.from_numpy(labels).to(device).long().reshape(axes)
 
 
 first = {name: load(name, shape) for name, shape in workload["shapes"].items()}
@@ -109,7 +110,7 @@ def start():
         w = {name: x.expand(tasks, *x.shape).clone() for name, x in w.items()}
     alpha = {name: first[name].clone().requires_grad_() for name in hyper_names}
     if not hyper_names:
-        alpha = {"weights": torch.zeros(workload["train"], dtype=dtype, requires_grad=True)}
+        alpha = {"weights": torch.zeros(workload["train"], dtype=dtype, device=device, requires_grad=True)}
     return w, {name: torch.zeros_like(x) for name, x in w.items()}, alpha
 
 
@@ -158,18 +159,17 @@ def greedy(gamma):
 
 def hypergradient(estimator):
     """Flat, the mean over tasks."""
-
     h = greedy(estimator["gamma"]) if "gamma" in estimator else reverse(estimator["k"])
     return torch.cat([x.flatten() for x in h]) / tasks
 
 
 def timed(estimator):
     for _ in range(WARMUPS):
-        hypergradient(estimator)
+        hypergradient(estimator).cpu()
     seconds = []
     while len(seconds) < RUNS and (len(seconds) < FEWEST or sum(seconds) < LONGEST):
         began = time.perf_counter()
-        h = hypergradient(estimator)
+        h = hypergradient(estimator).cpu()
         seconds.append(time.perf_counter() - began)
     return {
         "estimator": estimator["name"],
@@ -182,7 +182,7 @@ def timed(estimator):
 
 def encode(h):
     assert math.isfinite(h.norm().item())
-    return base64.b64encode(h.numpy().tobytes()).decode()
+    return base64.b64encode(h.cpu().numpy().tobytes()).decode()
 
 
 torch.set_num_threads(THREADS)
@@ -192,5 +192,8 @@ if reference:
     print(json.dumps({**about, "backend": "float64", "hypergradients": values}))
 else:
     rows = [timed(estimator) for estimator in workload["estimators"]]
-    backend = f"cpu ({torch.get_num_threads()} threads, OpenBLAS {blas_threads})"
+    if device == "cpu":
+        backend = f"cpu ({torch.get_num_threads()} threads, OpenBLAS {blas_threads})"
+    else:
+        backend = f"{device} ({torch.cuda.get_device_name()}), eager"
     print(json.dumps({**about, "backend": backend, "adapter": None, "rows": rows}))

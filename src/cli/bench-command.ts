@@ -13,6 +13,7 @@ export const benches: Record<string, string> = {
   tune: "the fastest variants of products and convolutions on this adapter, kept for later runs",
   lanes: "one outer step of n lanes beside n outer steps of one lane, and what new tasks cost",
   peers: "the same hypergradient in other libraries, and the ratios (Node)",
+  all: "the tests and all of these, kept: what a page about a GPU needs (Node)",
 };
 
 const help = `Usage: hypergrad bench NAME [flags]

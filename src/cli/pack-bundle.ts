@@ -27,7 +27,7 @@ export async function packBundle(folder: string, scripts: readonly string[]): Pr
   const sources = await scriptSources(folder, scripts);
   const programs = new Map([...sources].map(([name, file]) => [file, `scripts/${name}`]));
   // The peers are libraries of their own, which nobody packed.
-  const ours = Object.keys(benches).filter((name) => name !== "peers");
+  const ours = Object.keys(benches).filter((name) => name !== "peers" && name !== "all");
   for (const name of ours) programs.set(join(folder, "bench", `${name}.ts`), `bench/${name}`);
   for (const name of ["main", "compare", "check"]) {
     programs.set(join(folder, "src/cli", `${name}.ts`), `src/cli/${name}`);

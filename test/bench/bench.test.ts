@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { kernelCases } from "../../bench/kernel_cases.ts";
+import { tunedCases } from "../../bench/kernel_cases.ts";
 import { bound } from "../../src/diagnostics/roofline.ts";
 import { hypergrad } from "../cli/launcher.ts";
 import { withGpu } from "../support/gpu.ts";
@@ -26,11 +26,11 @@ function expectAbout(about: About, bench: string, runtime = "node"): void {
 }
 
 describe("bench kernels", () => {
-  const gpu = withGpu((adapter) => `${kernelCases.length} benchmark cases planned on ${adapter}`);
+  const gpu = withGpu((adapter) => `${tunedCases.length} benchmark cases planned on ${adapter}`);
 
   test("every case is one kernel that does something, and has a name of its own", () => {
     const seen = new Set<string>();
-    for (const { name, mode, dispatches } of kernelCases) {
+    for (const { name, mode, dispatches } of tunedCases) {
       const [kernel] = dispatches(gpu());
       expect(kernel!.code, name).toContain("fn main");
       expect(kernel!.flops, name).toBeGreaterThanOrEqual(0);
@@ -147,6 +147,16 @@ test("bench tune: every variant agrees with the untuned one; with --quick nothin
     expect(tuned).toBeLessThanOrEqual(untuned);
     expect(variant).toBeTruthy();
   }
+});
+
+test("bench all runs the parts asked for, says how each went, and lists none as wrong usage", async () => {
+  const { code, stdout, stderr } = await hypergrad(["bench", "all", "--quick", "--only", "hypergradient"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/^hypergradient +done +\d+\.\d$/m);
+  expect(stdout).toMatch(/hvp \/ gradient/);
+  const none = await hypergrad(["bench", "all", "--only", "nothing"]);
+  expect(none.code).toBe(2);
+  expect(none.stderr).toContain("no part's name contains that");
 });
 
 test("bench peers: hypergrad's own row agrees with the float64 reference", async () => {
