@@ -19,6 +19,9 @@ const BROADCAST = 1;
 /** Multiply-adds below which a big tile, which takes a software adapter's compiler seconds, never earns them back. */
 const WORTH_COMPILING = 2 ** 19;
 
+/** Of the sums that should fit a thread, how many times as many a tuner tries. */
+const TRIED = 1.5;
+
 /** The class of a product: how its factors lie, which halves it computes, and its magnitudes. */
 export function matmulClass(shape: MatmulShape): string {
   const { m, n, k, lanes, aCol, bCol } = shape;
@@ -41,11 +44,12 @@ export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): Ma
 /** Tiles for a tuner to try: first the one that is taken without it. */
 export function matmulCandidates(shape: MatmulShape, adapter: AdapterTraits, most: number): MatmulTile[] {
   if (adapter.kind === "hardware") return [hardwareTile(shape), ...sharedTiles(shape)];
-  const priced = [...pricedTiles(shape, adapter)].sort((a, b) => a.cost - b.cost).slice(0, most);
+  const priced = [...pricedTiles(shape, adapter, TRIED)].sort((a, b) => a.cost - b.cost).slice(0, most);
   const unrolled = priced
     .slice(0, most / 4)
     .flatMap(({ tile }) => ([1, 2, 4] as const).map((unroll) => ({ ...tile, unroll })));
-  return [...priced.map(({ tile }) => tile), ...unrolled];
+  const untuned = chooseMatmulTile(shape, { ...adapter, variants: undefined });
+  return [untuned, ...priced.map(({ tile }) => tile), ...unrolled];
 }
 
 /**
@@ -55,11 +59,12 @@ export function matmulCandidates(shape: MatmulShape, adapter: AdapterTraits, mos
 function* pricedTiles(
   shape: MatmulShape,
   adapter: AdapterTraits,
+  tried = 1,
 ): Generator<{ tile: RegisterTile | SubgroupTile; cost: number }> {
   const { read, element, sums, unroll, threads } =
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
-  const most = (shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING ? 8 : sums) / outputs;
+  const most = (shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING ? 8 : tried * sums) / outputs;
   // A subgroup is a workgroup only where the driver is known to fill it.
   const size = adapter.kind === "software" ? undefined : adapter.subgroupSize;
   const used = factors(shape);

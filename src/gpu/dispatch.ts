@@ -1,4 +1,5 @@
 import { type Strided, THREADS } from "../../shaders/operand.ts";
+import { processors } from "../host/runtime.ts";
 import type { Resource } from "./block.ts";
 
 /**
@@ -19,8 +20,8 @@ export type Grid = readonly [number, number, number] | Strided;
 /** Lanes of a grid: they are z. */
 export const lanesOf = (grid: Grid) => ("elements" in grid ? grid.lanes : grid[2]);
 
-/** Workgroups for elements to stride over: enough to fill the largest GPUs, and few where each costs much. */
-const GROUPS = { hardware: 16384, software: 64 };
+/** Workgroups for elements to stride over: enough to fill the largest GPUs, and few for a processor, where each costs. */
+const GROUPS = { hardware: 16384, software: 4 * processors() };
 
 /** The workgroups of a grid. */
 export function workgroups(

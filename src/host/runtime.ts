@@ -12,3 +12,6 @@ export function environment(name: string): string | undefined {
   if (runtime() === "browser") return undefined;
   return process.env[name] || undefined;
 }
+
+/** Threads that run at once, as far as the runtime says (Node does from version 21). */
+export const processors = (): number => globalThis.navigator?.hardwareConcurrency ?? 16;
