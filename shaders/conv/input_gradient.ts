@@ -4,8 +4,10 @@ import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
 import { addProduct, type Conv, halvesOf, loadInside, range, startSums, store } from "./window.ts";
 
-const blocksOf = ({ c }: Conv, { channels }: ConvTile) => c / channels;
-const positionsOf = ({ n, h, w }: Conv, { cols }: ConvTile) => n * h * Math.ceil(w / cols);
+/** Threads of a workgroup are of lines that lie whole strides apart, so that all of them meet the same taps. */
+const blocksOf = ({ c, stride }: Conv, { channels }: ConvTile) => (c / channels) * stride;
+const linesOf = ({ h, stride }: Conv) => Math.ceil(h / stride);
+const positionsOf = (conv: Conv, { cols }: ConvTile) => conv.n * linesOf(conv) * Math.ceil(conv.w / cols);
 
 export function inputGradientGrid(conv: Conv, tile: ConvTile): [number, number] {
   return blockGrid(blocksOf(conv, tile), positionsOf(conv, tile), tile);
@@ -26,6 +28,7 @@ export function tiledInputGradient(
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   const { cols, channels, subgroup } = tile;
   const blocks = Math.ceil(w / cols);
+  const lines = linesOf(conv);
   const halves = halvesOf(y, weight, x);
   /** Of column first + q and tap v: the column of y, counted from first / stride, or undefined. */
   const met = (q: number, v: number) => {
@@ -64,18 +67,19 @@ ${dualInput(0, "ys", y)}
 ${dualInput(1, "ws", weight)}
 ${dualOutput(2, "xs", x)}
 ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
-  let channel = block * ${channels}u;
+  let channel = block / ${stride}u * ${channels}u;
+  let residue = block % ${stride}u;
   let first = position % ${blocks}u * ${cols}u;
-  let line = position / ${blocks}u % ${h}u;
-  let image = position / ${blocks * h}u;
+  let line = position / ${blocks}u % ${lines}u * ${stride}u + residue;
+  let image = position / ${blocks * lines}u;
   let left = i32(first / ${stride}u);
   ${weights.start()}
   ${startSums(halves, sums)}
   for (var source = 0u; source < ${o}u; source++) {
-    for (var u = 0u; u < ${kh}u; u++) {
+    for (var u = (residue + ${padding}u) % ${stride}u; u < ${kh}u; u += ${stride}u) {
       let up = i32(line) + ${padding} - i32(u);
       let line_in = up / ${stride};
-      let inside = (up >= 0)${stride > 1 ? ` & (up % ${stride} == 0)` : ""} & (line_in < ${oh});
+      let inside = (up >= 0) & (line_in < ${oh});
       let row = i32((image * ${o}u + source) * ${oh * ow}u) + line_in * ${ow} + left;
       ${weights.reads(`(source * ${c}u + channel) * ${kh * kw}u + u * ${kw}u`)}
       ${pixels.join("\n      ")}
@@ -94,7 +98,7 @@ ${range(kw)
   .join("\n")}
     }
   }
-  if (!there) { return; }
+  if (!there${h % stride > 0 ? ` || line >= ${h}u` : ""}) { return; }
   let out = ((image * ${c}u + channel) * ${h}u + line) * ${w}u + first;
   ${range(channels)
     .flatMap((a) =>
