@@ -1,14 +1,26 @@
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
+import { pointwise } from "../../shaders/pointwise.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Block, Resource } from "../gpu/block.ts";
 import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
+import { Fusion, type Reading } from "./fusion.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
-import { formatShape, size } from "./shape.ts";
-import { assembly, constantValue, type KernelCode, type Operand, parents, type Tensor } from "./tensor.ts";
+import { broadcastIndex, formatShape, size } from "./shape.ts";
+import {
+  assembly,
+  baseOf,
+  constantValue,
+  isPointwise,
+  type KernelCall,
+  type KernelCode,
+  type Operand,
+  parents,
+  type Tensor,
+} from "./tensor.ts";
 
 /** A place for an output: a block, and elements from one lane to the next (0: one value for all lanes). */
 export interface Target {
@@ -77,6 +89,9 @@ interface Kernel {
 export class Program {
   readonly name: string;
   readonly schedule: Schedule;
+  readonly #fusion: Fusion;
+  /** The steps that have a kernel of their own, or copy. */
+  readonly #steps: readonly Step[];
   readonly #options: ProgramOptions;
   readonly #roots: readonly { assembled: Tensor; output: Output }[];
   readonly #keep: Set<Tensor>;
@@ -100,12 +115,14 @@ export class Program {
       seeds: new Set(options.seeds?.keys()),
       available: new Set(options.after?.flatMap((program) => [...program.computed()])),
     });
+    this.#fusion = new Fusion(this.schedule, this.#keep);
+    this.#steps = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor));
     for (const tensor of this.schedule.borrowed) this.#lender(tensor).#keep.add(tensor);
   }
 
   /** Tensors whose values this program writes to memory. */
   *computed(): Generator<Tensor> {
-    for (const { tensor, mode } of this.schedule.steps) if (mode.primal) yield tensor;
+    for (const { tensor, mode } of this.#steps) if (mode.primal) yield tensor;
   }
 
   /** Does the tangent of an output depend on the seeds at all? If not, it is zero. */
@@ -129,10 +146,9 @@ export class Program {
 
   /** Gives every value its memory and fixes the kernels. What the next programs may reuse goes back to the arena. */
   place(arena: Arena): void {
-    const { steps } = this.schedule;
     const hosts = this.#hosts();
     const ends = this.#lifetimes(hosts);
-    steps.forEach((step, index) => {
+    this.#steps.forEach((step, index) => {
       const home = (part: Part) =>
         step.mode[part] ? this.#home(step.tensor, part, hosts, arena) : undefined;
       const [primal, tangent] = [home("primal"), home("tangent")];
@@ -205,6 +221,18 @@ export class Program {
     return hosts;
   }
 
+  /** What the kernel of a step reads, in the order of its bindings. */
+  #readings(step: Step): readonly Reading[] {
+    const { tensor, mode, reads } = step;
+    if (tensor.source.kind === "rule" && isPointwise(tensor.source.rule))
+      return this.#fusion.of(step).readings;
+    return parents(tensor).map((parent, k) => ({
+      tensor: parent,
+      primal: reads[k]!,
+      tangent: mode.tangent && mode.active[k]!,
+    }));
+  }
+
   /** For each step, the values that no later step reads. */
   #lifetimes(hosts: Map<Tensor, { assembly: Tensor }>): Map<number, { tensor: Tensor; part: Part }[]> {
     const owner = (tensor: Tensor): Tensor => {
@@ -216,13 +244,14 @@ export class Program {
       const key = owner(tensor);
       last.set(key, { ...last.get(key), [part]: index });
     };
-    this.schedule.steps.forEach(({ tensor, mode, reads }, index) => {
-      if (mode.primal) touch(tensor, "primal", index);
-      if (mode.tangent) touch(tensor, "tangent", index);
-      parents(tensor).forEach((parent, k) => {
-        if (reads[k]) touch(baseOf(parent), "primal", index);
-        if (mode.tangent && mode.active[k]) touch(baseOf(parent), "tangent", index);
-      });
+    this.#steps.forEach((step, index) => {
+      for (const { tensor, primal, tangent } of [
+        { tensor: step.tensor, ...step.mode },
+        ...this.#readings(step),
+      ]) {
+        if (primal) touch(baseOf(tensor), "primal", index);
+        if (tangent) touch(baseOf(tensor), "tangent", index);
+      }
     });
     const pinned = new Set(this.#roots.map(({ assembled }) => assembled));
     const ends = new Map<number, { tensor: Tensor; part: Part }[]>();
@@ -311,14 +340,10 @@ export class Program {
   }
 
   /** The kernel of a step, and where it writes in parts the one that adds them up. */
-  #emit(
-    { tensor, mode, reads }: Step,
-    primal: Place | undefined,
-    tangent: Place | undefined,
-    arena: Arena,
-  ): void {
+  #emit(step: Step, primal: Place | undefined, tangent: Place | undefined, arena: Arena): void {
+    const { tensor, mode } = step;
     if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
-    const { rule, inputs } = tensor.source;
+    const { rule } = tensor.source;
     const slots: Slot[] = [];
     let bytes = 0;
     const bind = (binding: number, access: Access, place: Place, elements: number): View => {
@@ -326,23 +351,21 @@ export class Program {
       bytes += 4 * elements * (place.view.lane > 0 ? this.#options.lanes : 1);
       return place.view;
     };
-    const operands = inputs.map((input, k): Operand => {
-      const literal = constantValue(input);
-      if (literal !== undefined) return { shape: input.shape, literal };
+    const readings = this.#readings(step);
+    const operands = readings.map(({ tensor, primal, tangent }, k): Operand => {
+      const literal = constantValue(tensor);
+      if (literal !== undefined) return { shape: tensor.shape, literal };
       return {
-        shape: input.shape,
-        primal: reads[k] ? bind(2 * k, "read", this.#find(input, "primal"), input.size) : undefined,
-        tangent:
-          mode.tangent && mode.active[k]
-            ? bind(2 * k + 1, "read", this.#find(input, "tangent"), input.size)
-            : undefined,
+        shape: tensor.shape,
+        primal: primal ? bind(2 * k, "read", this.#find(tensor, "primal"), tensor.size) : undefined,
+        tangent: tangent ? bind(2 * k + 1, "read", this.#find(tensor, "tangent"), tensor.size) : undefined,
       };
     });
     const where = {
       adapter: this.#options.adapter,
       lanes: Math.max(this.#lanesOf(primal?.view), this.#lanesOf(tangent?.view)),
     };
-    const parts = rule.parts?.(mode, where) ?? 1;
+    const parts = (isPointwise(rule) ? undefined : rule.parts?.(mode, where)) ?? 1;
     const inParts = (whole: Place | undefined): Place | undefined => {
       if (whole === undefined || parts === 1) return whole;
       const lanes = this.#lanesOf(whole.view);
@@ -350,17 +373,20 @@ export class Program {
       return { at: arena.take(4 * parts * tensor.size * lanes), view };
     };
     const written = { primal: inParts(primal), tangent: inParts(tangent) };
-    const outSlot = rule.slots ?? inputs.length;
+    const outSlot = (isPointwise(rule) ? undefined : rule.slots) ?? readings.length;
     const out: Operand = {
       shape: tensor.shape,
       primal: written.primal && bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
       tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
-    const { code, grid, flops } = rule.kernel({ inputs: operands, out, ...where }, mode);
-    const shapes = inputs.map((input) => formatShape(input.shape)).join(" ");
+    const call = { inputs: operands, out, ...where };
+    const { name, code, grid, flops } = isPointwise(rule)
+      ? this.#chain(step, call)
+      : { name: rule.name, ...rule.kernel(call, mode) };
+    const shapes = readings.map(({ tensor }) => formatShape(tensor.shape)).join(" ");
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
     this.#kernels.push({
-      label: `${rule.name}${part}`,
+      label: `${name}${part}`,
       code,
       slots,
       grid: inLanes(grid, where.lanes),
@@ -371,6 +397,28 @@ export class Program {
     if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
     for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
       if ("bytes" in at) arena.release(at);
+  }
+
+  /** The kernel of a pointwise step and of those that it takes in. */
+  #chain(step: Step, { inputs, out }: KernelCall): KernelCode & { name: string } {
+    const { readings, computings } = this.#fusion.of(step);
+    const leaves = inputs.map((input) => ({ ...input, index: broadcastIndex(out.shape, input.shape) }));
+    const order = [...readings, ...computings].map(({ tensor }) => tensor);
+    const operations = computings.map(({ rule, factors, ...halves }) => ({
+      ...halves,
+      formula: rule.formula,
+      factors: factors.map((factor) => order.indexOf(factor)),
+    }));
+    const count = size(out.shape);
+    const each = operations.map(
+      ({ formula, primal, tangent }) => formula.flops * (Number(primal) + 2 * Number(tangent)),
+    );
+    return {
+      name: computings.map(({ rule }) => rule.name).join(", "),
+      code: pointwise(count, leaves, operations, out),
+      grid: linearGrid(count),
+      flops: count * each.reduce((sum, flops) => sum + flops, 0),
+    };
   }
 
   /** Adds up the parts of an output, in their order. */
@@ -456,10 +504,6 @@ export class Program {
       shape: formatShape([count]),
     });
   }
-}
-
-function baseOf(tensor: Tensor): Tensor {
-  return tensor.source.kind === "view" ? tensor.source.base : tensor;
 }
 
 /** A kernel's grid over lanes. */

@@ -96,7 +96,7 @@ function reached(
 }
 
 /** A literal is never read from memory. */
-function readsOf(rule: Rule, mode: Mode, inputs: readonly Tensor[]): boolean[] {
+export function readsOf(rule: Rule, mode: Mode, inputs: readonly Tensor[]): boolean[] {
   const reads = rule.reads(mode);
   return inputs.map((input, k) => Boolean(reads[k]) && constantValue(input) === undefined);
 }

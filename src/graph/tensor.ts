@@ -1,4 +1,5 @@
 import type { Strided, View } from "../../shaders/operand.ts";
+import type { Formula } from "../../shaders/pointwise.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
@@ -38,31 +39,41 @@ export interface KernelCode {
   readonly flops: number;
 }
 
-/**
- * An operation applied by one kernel. Binding 2i is the primal of input i, 2i + 1 its tangent; the output follows
- * the inputs in the same way.
- */
-export interface Rule {
+/** An operation: by a kernel of its own, or on every element, so that a kernel may do several. */
+export type Rule = KernelRule | PointwiseRule;
+
+interface Operation {
   readonly name: string;
   /** Takes uniform constants as literals; otherwise they are written out as tensors first. */
   readonly literals?: boolean;
   /** Piecewise constant: its tangent is zero. */
   readonly stepwise?: boolean;
-  /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
-  readonly slots?: number;
   /** The input that holds integers. */
   readonly integers?: number;
   /** Of each input: is its primal read in this mode? */
   reads(mode: Mode): readonly boolean[];
+  /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */
+  vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
+}
+
+/** Binding 2i is the primal of input i, 2i + 1 its tangent; the output follows the inputs in the same way. */
+export interface KernelRule extends Operation {
+  /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
+  readonly slots?: number;
   kernel(call: KernelCall, mode: Mode): KernelCode;
   /**
    * In how many parts the kernel writes its output, one behind another, to be added up by another kernel: a long sum
    * for few outputs keeps more threads busy so. Default 1.
    */
   parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
-  /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */
-  vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
 }
+
+/** An element of the output comes from one element of each input, to which that broadcasts. */
+export interface PointwiseRule extends Operation {
+  readonly formula: Formula;
+}
+
+export const isPointwise = (rule: Rule): rule is PointwiseRule => "formula" in rule;
 
 /** One piece of an assembled flat tensor. */
 export interface Piece {
@@ -136,6 +147,10 @@ export function view(base: Tensor, offset: number, shape: Shape): Tensor {
 export function assembly(length: number, pieces: readonly Piece[]): Tensor {
   return new Tensor([length], "f32", { kind: "assembly", pieces });
 }
+
+/** The tensor that holds a tensor's values. */
+export const baseOf = (tensor: Tensor): Tensor =>
+  tensor.source.kind === "view" ? tensor.source.base : tensor;
 
 /** The tensors a tensor is computed from. */
 export function parents(tensor: Tensor): readonly Tensor[] {

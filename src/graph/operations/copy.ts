@@ -80,7 +80,7 @@ function window(x: Tensor, { inner, from, to, shift }: Window, shape: Shape): Te
 }
 
 /** A rule that only moves elements; `adjoint` moves a cotangent back. */
-export function copyRule(
+function copyRule(
   name: string,
   source: string,
   inside: string,

@@ -1,33 +1,24 @@
 import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
-import { linearGrid } from "../../../shaders/operand.ts";
-import { type Elementwise, unary, unaryBackward } from "../../../shaders/unary.ts";
+import { type Elementwise, unary, unaryBackward } from "../../../shaders/pointwise.ts";
 import { apply } from "../apply.ts";
-import { broadcastIndex, size } from "../shape.ts";
-import type { Rule, Tensor } from "../tensor.ts";
+import type { PointwiseRule, Tensor } from "../tensor.ts";
 
 /**
  * An elementwise operation from three WGSL expressions in `x`: the function and its first and second derivative.
  * A wrong derivative shows in `checkGradient`-style tests; a malformed expression is a ValidationError at build.
  */
 export function elementwise(name: string, expressions: Elementwise): (x: Tensor) => Tensor {
-  const forward: Rule = {
+  const forward: PointwiseRule = {
     name,
     reads: () => [true],
-    kernel({ inputs: [x], out }) {
-      const count = size(out.shape);
-      return { code: unary(expressions, count, x!, out), grid: linearGrid(count), flops: count };
-    },
+    formula: unary(expressions),
     vjp: ([x], _output, cotangent) => [apply(backward, [x!, cotangent], x!.shape)],
   };
-  const backward: Rule = {
+  const backward: PointwiseRule = {
     name: `${name} backward`,
     literals: true,
     reads: ({ primal, active }) => [true, primal || active[0]!],
-    kernel({ inputs: [x, u], out }) {
-      const count = size(out.shape);
-      const code = unaryBackward(expressions, count, x!, u!, broadcastIndex(out.shape, u!.shape), out);
-      return { code, grid: linearGrid(count), flops: count };
-    },
+    formula: unaryBackward(expressions),
   };
   return (x) => apply(forward, [x], x.shape);
 }

@@ -1,8 +1,14 @@
-import { linearCombination, type Term } from "../../../shaders/binary.ts";
-import { linearGrid } from "../../../shaders/operand.ts";
+import { linearCombination } from "../../../shaders/pointwise.ts";
 import { apply, type Like } from "../apply.ts";
-import { broadcast, broadcastIndex, sameShape, size } from "../shape.ts";
-import { assertFloat32, constant, constantValue, type Rule, type Tensor } from "../tensor.ts";
+import { broadcast, sameShape } from "../shape.ts";
+import {
+  assertFloat32,
+  constant,
+  constantValue,
+  type PointwiseRule,
+  type Rule,
+  type Tensor,
+} from "../tensor.ts";
 import { sumTo } from "./reduce.ts";
 
 /** coefficient · tensor, as it enters a linear combination. */
@@ -11,7 +17,7 @@ interface Scaled {
   readonly tensor: Tensor;
 }
 
-interface LinearCombination extends Rule {
+interface LinearCombination extends PointwiseRule {
   readonly coefficients: readonly number[];
   readonly offset: number;
 }
@@ -105,21 +111,7 @@ function rule(coefficients: readonly number[], offset: number): LinearCombinatio
     coefficients,
     offset,
     reads: ({ primal }) => coefficients.map(() => primal),
-    kernel({ inputs, out }) {
-      const count = size(out.shape);
-      const terms = inputs.map(
-        (input, k): Term => ({
-          ...input,
-          coefficient: coefficients[k]!,
-          index: broadcastIndex(out.shape, input.shape),
-        }),
-      );
-      return {
-        code: linearCombination(count, terms, offset, out),
-        grid: linearGrid(count),
-        flops: count * (2 * terms.length - 1),
-      };
-    },
+    formula: linearCombination(coefficients, offset),
     vjp: (inputs, _output, cotangent) =>
       inputs.map((input, k) => sumTo(scale(coefficients[k]!, cotangent), input.shape)),
   };

@@ -1,15 +1,7 @@
-import { divide, multiply } from "../../../shaders/binary.ts";
-import { linearGrid } from "../../../shaders/operand.ts";
+import { product, quotient } from "../../../shaders/pointwise.ts";
 import { apply, type Like } from "../apply.ts";
-import { broadcast, broadcastIndex, size } from "../shape.ts";
-import {
-  constant,
-  constantValue,
-  type KernelCall,
-  type KernelCode,
-  type Rule,
-  type Tensor,
-} from "../tensor.ts";
+import { broadcast } from "../shape.ts";
+import { constant, constantValue, type PointwiseRule, type Tensor } from "../tensor.ts";
 import { neg, scale } from "./linear_combination.ts";
 import { broadcastTo, sumTo } from "./reduce.ts";
 
@@ -20,7 +12,7 @@ export function mul(a: Like, b: Like): Tensor {
   const [p, q] = [constantValue(x), constantValue(y)];
   if (p !== undefined) return broadcastTo(scale(p, y), shape);
   if (q !== undefined) return broadcastTo(scale(q, x), shape);
-  return apply(product, [x, y], shape);
+  return apply(multiplied, [x, y], shape);
 }
 
 /** a / b elementwise, with broadcasting. */
@@ -29,41 +21,31 @@ export function div(a: Like, b: Like): Tensor {
   const shape = broadcast(x.shape, y.shape);
   const divisor = constantValue(y);
   if (divisor !== undefined) return broadcastTo(scale(1 / divisor, x), shape);
-  return apply(quotient, [x, y], shape);
+  return apply(divided, [x, y], shape);
 }
 
 function asTensor(like: Like): Tensor {
   return typeof like === "number" ? constant(like) : like;
 }
 
-const product: Rule = {
+const multiplied: PointwiseRule = {
   name: "multiply",
   literals: true,
   reads: ({ primal, active }) => [primal || active[1]!, primal || active[0]!],
-  kernel: (call) => kernel(multiply, call),
+  formula: product,
   vjp: ([a, b], _output, cotangent) => [
     sumTo(mul(cotangent, b!), a!.shape),
     sumTo(mul(cotangent, a!), b!.shape),
   ],
 };
 
-const quotient: Rule = {
+const divided: PointwiseRule = {
   name: "divide",
   literals: true,
   reads: ({ primal, active }) => [primal || active[1]!, true],
-  kernel: (call) => kernel(divide, call),
+  formula: quotient,
   vjp: ([a, b], output, cotangent) => {
     const share = div(cotangent, b!);
     return [sumTo(share, a!.shape), sumTo(neg(mul(share, output)), b!.shape)];
   },
 };
-
-function kernel(shader: typeof multiply, { inputs, out }: KernelCall): KernelCode {
-  const count = size(out.shape);
-  const [a, b] = inputs.map((input) => ({ ...input, index: broadcastIndex(out.shape, input.shape) }));
-  return {
-    code: shader(count, a!, b!, out),
-    grid: linearGrid(count),
-    flops: out.tangent ? 3 * count : count,
-  };
-}

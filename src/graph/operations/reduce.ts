@@ -1,18 +1,19 @@
 import { linearGrid, lineOfGroups } from "../../../shaders/operand.ts";
+import { identity } from "../../../shaders/pointwise.ts";
 import { type Reduction, reduceSerial, reduceTree } from "../../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
-import { broadcastIndex, normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
+import { normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
 import {
   constant,
   constantValue,
   type KernelCall,
   type KernelCode,
+  type PointwiseRule,
   type Rule,
   type Tensor,
   view,
 } from "../tensor.ts";
-import { copyRule } from "./copy.ts";
 
 /** Sum over one axis, several, or all; summed axes vanish. @throws ShapeError for an axis that does not exist. */
 export function sum(x: Tensor, axes?: number | readonly number[]): Tensor {
@@ -95,9 +96,12 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   const value = constantValue(x);
   if (value !== undefined) return constant(value, shape);
   if (x.size === size(shape)) return view(x, 0, shape);
-  const rule = copyRule("broadcast", broadcastIndex(shape, x.shape), "true", (cotangent) =>
-    sumTo(cotangent, x.shape),
-  );
+  const rule: PointwiseRule = {
+    name: "broadcast",
+    reads: ({ primal }) => [primal],
+    formula: identity,
+    vjp: (_inputs, _output, cotangent) => [sumTo(cotangent, x.shape)],
+  };
   return apply(rule, [x], shape);
 }
 

@@ -1,0 +1,134 @@
+import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { at, dualInput, dualOutput, float, linearMain, type Operand } from "./operand.ts";
+
+/** A factor as a formula sees it: WGSL for its value, which is empty where nothing reads it, and for its tangent if it has one. */
+export interface Factor {
+  readonly value: string;
+  readonly tangent?: string;
+}
+
+/** An elementwise operation: WGSL for its value and for its tangent, of which some factor has one. */
+export interface Formula {
+  value(factors: readonly Factor[]): string;
+  tangent(factors: readonly Factor[]): string;
+  /** Floating-point operations of the value. */
+  readonly flops: number;
+  /** WGSL functions that the expressions call. */
+  readonly functions?: string;
+}
+
+/** An operand and the position in it, as WGSL, that belongs to element `i` of the output. */
+export interface Broadcast extends Operand {
+  readonly index: string;
+}
+
+/** One operation of a kernel; its factors are numbers of leaves, and behind them of operations before it. */
+export interface Operation {
+  readonly formula: Formula;
+  readonly factors: readonly number[];
+  readonly primal: boolean;
+  readonly tangent: boolean;
+}
+
+/** Elementwise operations one after the other; the last one's result is y. */
+export function pointwise(
+  count: number,
+  leaves: readonly Broadcast[],
+  operations: readonly Operation[],
+  y: Operand,
+): string {
+  const known: Factor[] = leaves.map(({ literal, tangent }, k) => ({
+    value: literal === undefined ? `v${k}` : float(literal),
+    ...(tangent && { tangent: `d_v${k}` }),
+  }));
+  const loads = leaves.flatMap(({ primal, tangent, index }, k) => [
+    primal ? `let v${k} = x${k}[${at(primal, index)}];` : "",
+    tangent ? `let d_v${k} = d_x${k}[${at(tangent, index)}];` : "",
+  ]);
+  const computed = operations.flatMap(({ formula, factors, primal, tangent }) => {
+    const n = known.length;
+    const given = factors.map((k) => known[k]!);
+    known.push({ value: `v${n}`, ...(tangent && { tangent: `d_v${n}` }) });
+    return [
+      primal ? `let v${n} = ${formula.value(given)};` : "",
+      tangent ? `let d_v${n} = ${formula.tangent(given)};` : "",
+    ];
+  });
+  const last = known.at(-1)!;
+  return wgsl`
+${leaves.map((leaf, k) => dualInput(k, `x${k}`, leaf)).join("\n")}
+${dualOutput(leaves.length, "ys", y)}
+${operations.map(({ formula }) => formula.functions ?? "").join("\n")}
+${linearMain(count)}
+  ${[...loads, ...computed].filter((line) => line !== "").join("\n  ")}
+  ${y.primal ? `ys[${at(y.primal, "i")}] = ${last.value};` : ""}
+  ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = ${last.tangent};` : ""}
+}`;
+}
+
+/** WGSL expressions in `x` for a function and its first two derivatives, and the WGSL functions they call. */
+export interface Elementwise {
+  readonly f: string;
+  readonly df: string;
+  readonly ddf: string;
+  readonly functions?: string;
+}
+
+/** An expression in `x` at a value that has a name. */
+const of = (expression: string, x: Factor) => `(${expression.replace(/(?<![.\w])x(?!\w)/g, x.value)})`;
+
+/** The sum of the terms that there are. */
+const sum = (terms: readonly (string | undefined | false)[]) => terms.filter(Boolean).join(" + ");
+
+/** y = f(x); dy = f'(x) dx. */
+export const unary = ({ f, df, functions }: Elementwise): Formula => ({
+  value: ([x]) => of(f, x!),
+  tangent: ([x]) => `${of(df, x!)} * ${x!.tangent}`,
+  flops: 1,
+  ...(functions !== undefined && { functions }),
+});
+
+/** The cotangent of x in y = f(x): u f'(x); its tangent is du f'(x) + u f''(x) dx. */
+export const unaryBackward = ({ df, ddf, functions }: Elementwise): Formula => ({
+  value: ([x, u]) => `${u!.value} * ${of(df, x!)}`,
+  tangent: ([x, u]) =>
+    sum([
+      u!.tangent && `${u!.tangent} * ${of(df, x!)}`,
+      x!.tangent && `${u!.value} * ${of(ddf, x!)} * ${x!.tangent}`,
+    ]),
+  flops: 1,
+  ...(functions !== undefined && { functions }),
+});
+
+/** y = a b; dy = da b + a db. */
+export const product: Formula = {
+  value: ([a, b]) => `${a!.value} * ${b!.value}`,
+  tangent: ([a, b]) =>
+    sum([a!.tangent && `${a!.tangent} * ${b!.value}`, b!.tangent && `${a!.value} * ${b!.tangent}`]),
+  flops: 1,
+};
+
+/** y = a / b; dy = (da - y db) / b. */
+export const quotient: Formula = {
+  value: ([a, b]) => `${a!.value} / ${b!.value}`,
+  tangent: ([a, b]) =>
+    b!.tangent
+      ? `(${a!.tangent ?? "0.0"} - ${a!.value} / ${b!.value} * ${b!.tangent}) / ${b!.value}`
+      : `${a!.tangent} / ${b!.value}`,
+  flops: 1,
+};
+
+/** y = offset + sum of coefficient x over the factors; dy is the same sum over the active ones. */
+export function linearCombination(coefficients: readonly number[], offset: number): Formula {
+  const scaled = (k: number, value: string) =>
+    coefficients[k] === 1 ? value : `${float(coefficients[k]!)} * ${value}`;
+  return {
+    value: (factors) =>
+      sum([offset !== 0 && float(offset), ...factors.map(({ value }, k) => scaled(k, value))]),
+    tangent: (factors) => sum(factors.map(({ tangent }, k) => tangent && scaled(k, tangent))),
+    flops: 2 * coefficients.length - 1,
+  };
+}
+
+/** y = x. */
+export const identity: Formula = { value: ([x]) => x!.value, tangent: ([x]) => x!.tangent!, flops: 0 };

@@ -1,0 +1,114 @@
+import { readsOf, type Schedule, type Step } from "./schedule.ts";
+import { sameShape } from "./shape.ts";
+import { baseOf, isPointwise, type PointwiseRule, parents, type Tensor } from "./tensor.ts";
+
+/** What a kernel reads of a tensor. */
+export interface Reading {
+  readonly tensor: Tensor;
+  readonly primal: boolean;
+  readonly tangent: boolean;
+}
+
+/** What a kernel computes of a tensor, by a pointwise rule. */
+export interface Computing extends Reading {
+  readonly rule: PointwiseRule;
+  /** Tensors that are read or computed before. */
+  readonly factors: readonly Tensor[];
+}
+
+/** Pointwise steps as one kernel: what it reads, and what it computes in this order; the last is the result. */
+export interface Chain {
+  readonly readings: readonly Reading[];
+  readonly computings: readonly Computing[];
+}
+
+/** The storage buffers that WebGPU promises a kernel. */
+const MOST_BUFFERS = 8;
+
+/**
+ * Pointwise steps that only feed pointwise steps on as many elements are computed where they are read, and never written,
+ * as long as that moves no more than a kernel of their own would.
+ */
+export class Fusion {
+  readonly #schedule: Schedule;
+  readonly #inlined = new Set<Tensor>();
+
+  /** @param kept tensors that must be written */
+  constructor(schedule: Schedule, kept: ReadonlySet<Tensor>) {
+    this.#schedule = schedule;
+    const { steps, borrowed } = schedule;
+    const users = new Map<Tensor, { step: Step; read: Tensor }[]>();
+    for (const step of steps) {
+      for (const read of new Set(parents(step.tensor)))
+        users.set(baseOf(read), [...(users.get(baseOf(read)) ?? []), { step, read }]);
+    }
+    for (const step of steps) {
+      const { tensor } = step;
+      const rule = ruleOf(tensor);
+      // Functions of several rules might be of one name.
+      if (rule === undefined || rule.formula.functions || borrowed.has(tensor) || kept.has(tensor)) continue;
+      const by = users.get(tensor) ?? [];
+      const fits = by.every(
+        ({ step, read }) =>
+          ruleOf(step.tensor) && read === tensor && sameShape(step.tensor.shape, tensor.shape),
+      );
+      const reads = buffers(this.of(step).readings);
+      if (by.length === 0 || !fits || by.length * reads > reads + 1 + by.length) continue;
+      this.#inlined.add(tensor);
+      const tooMany = by.some(
+        ({ step }) => buffers(this.of(step).readings) + buffers([step.mode]) > MOST_BUFFERS,
+      );
+      if (tooMany) this.#inlined.delete(tensor);
+    }
+  }
+
+  /** Is a step's tensor computed where it is read? */
+  has(tensor: Tensor): boolean {
+    return this.#inlined.has(tensor);
+  }
+
+  /** The kernel of a pointwise step. */
+  of(step: Step): Chain {
+    const { steps } = this.#schedule;
+    const needs = new Map<Tensor, { primal: boolean; tangent: boolean }>();
+    const isComputed = (tensor: Tensor) => tensor === step.tensor || this.#inlined.has(tensor);
+    const visit = (tensor: Tensor, part: "primal" | "tangent") => {
+      const need = needs.get(tensor) ?? { primal: false, tangent: false };
+      if (need[part]) return;
+      need[part] = true;
+      needs.set(tensor, need);
+      if (!isComputed(tensor)) return;
+      const inputs = parents(tensor);
+      const active = inputs.map((input) => this.#schedule.active.has(input));
+      const mode = { primal: part === "primal", tangent: part === "tangent", active };
+      const reads = readsOf(ruleOf(tensor)!, mode, inputs);
+      inputs.forEach((input, k) => {
+        // Also those of which nothing is read, as formulas count their factors.
+        if (!needs.has(input)) needs.set(input, { primal: false, tangent: false });
+        if (reads[k]) visit(input, "primal");
+        if (part === "tangent" && active[k]) visit(input, "tangent");
+      });
+    };
+    if (step.mode.primal) visit(step.tensor, "primal");
+    if (step.mode.tangent) visit(step.tensor, "tangent");
+    const readings = [...needs].filter(([tensor]) => !isComputed(tensor));
+    const computed = steps.filter(({ tensor }) => needs.has(tensor) && isComputed(tensor));
+    return {
+      readings: readings.map(([tensor, need]) => ({ tensor, ...need })),
+      computings: computed.map(({ tensor }) => ({
+        tensor,
+        ...needs.get(tensor)!,
+        rule: ruleOf(tensor)!,
+        factors: parents(tensor),
+      })),
+    };
+  }
+}
+
+function ruleOf({ source }: Tensor): PointwiseRule | undefined {
+  return source.kind === "rule" && isPointwise(source.rule) ? source.rule : undefined;
+}
+
+/** Buffers that halves of tensors stand in. */
+const buffers = (halves: readonly { readonly primal: boolean; readonly tangent: boolean }[]): number =>
+  halves.reduce((count, { primal, tangent }) => count + Number(primal) + Number(tangent), 0);
