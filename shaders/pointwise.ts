@@ -17,12 +17,12 @@ export interface Formula {
   readonly functions?: string;
 }
 
-/** An operand and the position in it, as WGSL, that belongs to element `i` of the output. */
+/** An operand, and WGSL for the position in it that belongs to element `i` (WGSL too) of the result. */
 export interface Broadcast extends Operand {
-  readonly index: string;
+  index(i: string): string;
 }
 
-/** One operation of a kernel; its factors are numbers of leaves, and behind them of operations before it. */
+/** One operation; its factors are numbers of leaves, and behind them of operations before it. */
 export interface Operation {
   readonly formula: Formula;
   readonly factors: readonly number[];
@@ -30,39 +30,49 @@ export interface Operation {
   readonly tangent: boolean;
 }
 
-/** Elementwise operations one after the other; the last one's result is y. */
-export function pointwise(
-  count: number,
-  leaves: readonly Broadcast[],
-  operations: readonly Operation[],
-  y: Operand,
-): string {
+/** Elementwise operations one after the other; the last one's result, or without any the last leaf, is the chain's. */
+export interface Chain {
+  readonly leaves: readonly Broadcast[];
+  readonly operations: readonly Operation[];
+}
+
+/** WGSL that declares what a chain reads and calls. */
+export const declareChain = ({ leaves, operations }: Chain): string =>
+  [
+    ...leaves.map((leaf, k) => dualInput(k, `x${k}`, leaf)),
+    ...operations.map(({ formula }) => formula.functions ?? ""),
+  ].join("\n");
+
+/** WGSL that computes element `i` of a chain, and the names of the result. */
+export function evaluateChain({ leaves, operations }: Chain, i: string): { code: string; result: Factor } {
   const known: Factor[] = leaves.map(({ literal, tangent }, k) => ({
     value: literal === undefined ? `v${k}` : float(literal),
     ...(tangent && { tangent: `d_v${k}` }),
   }));
-  const loads = leaves.flatMap(({ primal, tangent, index }, k) => [
-    primal ? `let v${k} = x${k}[${at(primal, index)}];` : "",
-    tangent ? `let d_v${k} = d_x${k}[${at(tangent, index)}];` : "",
+  const lines = leaves.flatMap(({ primal, tangent, index }, k) => [
+    primal ? `let v${k} = x${k}[${at(primal, index(i))}];` : "",
+    tangent ? `let d_v${k} = d_x${k}[${at(tangent, index(i))}];` : "",
   ]);
-  const computed = operations.flatMap(({ formula, factors, primal, tangent }) => {
+  for (const { formula, factors, primal, tangent } of operations) {
     const n = known.length;
     const given = factors.map((k) => known[k]!);
+    if (primal) lines.push(`let v${n} = ${formula.value(given)};`);
+    if (tangent) lines.push(`let d_v${n} = ${formula.tangent(given)};`);
     known.push({ value: `v${n}`, ...(tangent && { tangent: `d_v${n}` }) });
-    return [
-      primal ? `let v${n} = ${formula.value(given)};` : "",
-      tangent ? `let d_v${n} = ${formula.tangent(given)};` : "",
-    ];
-  });
-  const last = known.at(-1)!;
+  }
+  return { code: lines.filter((line) => line !== "").join("\n  "), result: known.at(-1)! };
+}
+
+/** y = a chain, for `count` elements. */
+export function pointwise(count: number, chain: Chain, y: Operand): string {
+  const { code, result } = evaluateChain(chain, "i");
   return wgsl`
-${leaves.map((leaf, k) => dualInput(k, `x${k}`, leaf)).join("\n")}
-${dualOutput(leaves.length, "ys", y)}
-${operations.map(({ formula }) => formula.functions ?? "").join("\n")}
+${declareChain(chain)}
+${dualOutput(chain.leaves.length, "ys", y)}
 ${linearMain(count)}
-  ${[...loads, ...computed].filter((line) => line !== "").join("\n  ")}
-  ${y.primal ? `ys[${at(y.primal, "i")}] = ${last.value};` : ""}
-  ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = ${last.tangent};` : ""}
+  ${code}
+  ${y.primal ? `ys[${at(y.primal, "i")}] = ${result.value};` : ""}
+  ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = ${result.tangent};` : ""}
 }`;
 }
 

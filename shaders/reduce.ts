@@ -1,5 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "./operand.ts";
+import { at, dualOutput, linearMain, type Operand } from "./operand.ts";
+import { type Chain, declareChain, evaluateChain } from "./pointwise.ts";
 import { foldTree } from "./tree.ts";
 
 /** A tensor seen as outer × reduced × inner; the middle axis is summed away. */
@@ -18,11 +19,11 @@ export const TREE = 128;
 const BLOCK = 64;
 
 /** One invocation for each sum, terms in order, by blocks. */
-export function reduceSerial(reduction: Reduction, x: Operand, y: Operand): string {
+export function reduceSerial(reduction: Reduction, x: Chain, y: Operand): string {
   const { outer, reduced, inner } = reduction;
   return wgsl`
-${dualInput(0, "xs", x)}
-${dualOutput(1, "ys", y)}
+${declareChain(x)}
+${dualOutput(x.leaves.length, "ys", y)}
 ${linearMain(outer * inner)}
   var sum = 0.0;
   var d_sum = 0.0;
@@ -46,13 +47,13 @@ ${linearMain(outer * inner)}
  * One workgroup for each sum: strided partial sums, then a tree in shared memory; the order is fixed. A sum may be in
  * parts, for another kernel to add up: y [parts×outer×inner].
  */
-export function reduceTree(reduction: Reduction, x: Operand, y: Operand, parts = 1): string {
+export function reduceTree(reduction: Reduction, x: Chain, y: Operand, parts = 1): string {
   const { outer, reduced, inner } = reduction;
   const sums = outer * inner;
   const length = Math.ceil(reduced / parts);
   return wgsl`
-${dualInput(0, "xs", x)}
-${dualOutput(1, "ys", y)}
+${declareChain(x)}
+${dualOutput(x.leaves.length, "ys", y)}
 var<workgroup> partial: array<vec2f, ${TREE}>;
 @compute @workgroup_size(${TREE})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -81,20 +82,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 
 /** Adds element `j` to `sum` and its tangent to `d_sum`, or other variables so named. */
-function accumulate({ square }: Reduction, x: Operand, y: Operand, sum: string): string {
+function accumulate({ square }: Reduction, x: Chain, y: Operand, sum: string): string {
+  const { code, result } = evaluateChain(x, "j");
+  const { value, tangent = "0.0" } = result;
   return wgsl`
-#if ${square}
-    let x = ${primal("xs", x, "j")};
+${code}
+#if ${y.primal}
+    ${sum} += ${square ? `${value} * ${value}` : value};
 #endif
-#if ${y.primal && square}
-    ${sum} += x * x;
-#elif ${y.primal}
-    ${sum} += ${primal("xs", x, "j")};
-#endif
-#if ${y.tangent && square}
-    d_${sum} += 2.0 * x * ${tangent("xs", x, "j")};
-#elif ${y.tangent}
-    d_${sum} += ${tangent("xs", x, "j")};
+#if ${y.tangent}
+    d_${sum} += ${square ? `2.0 * ${value} * ${tangent}` : tangent};
 #endif`;
 }
 

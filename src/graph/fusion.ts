@@ -1,6 +1,6 @@
 import { readsOf, type Schedule, type Step } from "./schedule.ts";
 import { sameShape } from "./shape.ts";
-import { baseOf, isPointwise, type PointwiseRule, parents, type Tensor } from "./tensor.ts";
+import { baseOf, isPointwise, isSum, type PointwiseRule, parents, type Tensor } from "./tensor.ts";
 
 /** What a kernel reads of a tensor. */
 export interface Reading {
@@ -16,8 +16,8 @@ export interface Computing extends Reading {
   readonly factors: readonly Tensor[];
 }
 
-/** Pointwise steps as one kernel: what it reads, and what it computes in this order; the last is the result. */
-export interface Chain {
+/** Pointwise steps in one kernel: what it reads, and what it computes in this order; the last is the result. */
+export interface Fused {
   readonly readings: readonly Reading[];
   readonly computings: readonly Computing[];
 }
@@ -26,8 +26,8 @@ export interface Chain {
 const MOST_BUFFERS = 8;
 
 /**
- * Pointwise steps that only feed pointwise steps on as many elements are computed where they are read, and never written,
- * as long as that moves no more than a kernel of their own would.
+ * Pointwise steps that only feed sums and pointwise steps of their shape are computed where they are read, and never
+ * written, as long as that moves no more than a kernel of their own would.
  */
 export class Fusion {
   readonly #schedule: Schedule;
@@ -50,7 +50,8 @@ export class Fusion {
       const by = users.get(tensor) ?? [];
       const fits = by.every(
         ({ step, read }) =>
-          ruleOf(step.tensor) && read === tensor && sameShape(step.tensor.shape, tensor.shape),
+          read === tensor &&
+          (isSumOf(step.tensor) || (ruleOf(step.tensor) && sameShape(step.tensor.shape, tensor.shape))),
       );
       const reads = buffers(this.of(step).readings);
       if (by.length === 0 || !fits || by.length * reads > reads + 1 + by.length) continue;
@@ -67,11 +68,13 @@ export class Fusion {
     return this.#inlined.has(tensor);
   }
 
-  /** The kernel of a pointwise step. */
-  of(step: Step): Chain {
+  /** The kernel of a pointwise step; or of a sum, then without the sum itself. */
+  of(step: Step): Fused {
     const { steps } = this.#schedule;
     const needs = new Map<Tensor, { primal: boolean; tangent: boolean }>();
-    const isComputed = (tensor: Tensor) => tensor === step.tensor || this.#inlined.has(tensor);
+    const [root] = isSumOf(step.tensor) ? parents(step.tensor) : [step.tensor];
+    const isComputed = (tensor: Tensor) =>
+      this.#inlined.has(tensor) || (tensor === step.tensor && tensor === root);
     const visit = (tensor: Tensor, part: "primal" | "tangent") => {
       const need = needs.get(tensor) ?? { primal: false, tangent: false };
       if (need[part]) return;
@@ -89,8 +92,8 @@ export class Fusion {
         if (part === "tangent" && active[k]) visit(input, "tangent");
       });
     };
-    if (step.mode.primal) visit(step.tensor, "primal");
-    if (step.mode.tangent) visit(step.tensor, "tangent");
+    if (root === step.tensor ? step.mode.primal : step.reads[0]) visit(root!, "primal");
+    if (step.mode.tangent) visit(root!, "tangent");
     const readings = [...needs].filter(([tensor]) => !isComputed(tensor));
     const computed = steps.filter(({ tensor }) => needs.has(tensor) && isComputed(tensor));
     return {
@@ -108,6 +111,8 @@ export class Fusion {
 function ruleOf({ source }: Tensor): PointwiseRule | undefined {
   return source.kind === "rule" && isPointwise(source.rule) ? source.rule : undefined;
 }
+
+const isSumOf = ({ source }: Tensor): boolean => source.kind === "rule" && isSum(source.rule);
 
 /** Buffers that halves of tensors stand in. */
 const buffers = (halves: readonly { readonly primal: boolean; readonly tangent: boolean }[]): number =>

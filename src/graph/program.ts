@@ -1,6 +1,6 @@
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
-import { pointwise } from "../../shaders/pointwise.ts";
+import { type Chain, pointwise } from "../../shaders/pointwise.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -15,10 +15,14 @@ import {
   baseOf,
   constantValue,
   isPointwise,
+  isSum,
   type KernelCall,
   type KernelCode,
   type Operand,
+  type PointwiseRule,
   parents,
+  type Rule,
+  type SumRule,
   type Tensor,
 } from "./tensor.ts";
 
@@ -224,8 +228,7 @@ export class Program {
   /** What the kernel of a step reads, in the order of its bindings. */
   #readings(step: Step): readonly Reading[] {
     const { tensor, mode, reads } = step;
-    if (tensor.source.kind === "rule" && isPointwise(tensor.source.rule))
-      return this.#fusion.of(step).readings;
+    if (tensor.source.kind === "rule" && isFused(tensor.source.rule)) return this.#fusion.of(step).readings;
     return parents(tensor).map((parent, k) => ({
       tensor: parent,
       primal: reads[k]!,
@@ -373,16 +376,15 @@ export class Program {
       return { at: arena.take(4 * parts * tensor.size * lanes), view };
     };
     const written = { primal: inParts(primal), tangent: inParts(tangent) };
-    const outSlot = (isPointwise(rule) ? undefined : rule.slots) ?? readings.length;
+    const outSlot = (isFused(rule) ? undefined : rule.slots) ?? readings.length;
     const out: Operand = {
       shape: tensor.shape,
       primal: written.primal && bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
       tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
-    const call = { inputs: operands, out, ...where };
-    const { name, code, grid, flops } = isPointwise(rule)
-      ? this.#chain(step, call)
-      : { name: rule.name, ...rule.kernel(call, mode) };
+    const { name, code, grid, flops } = isFused(rule)
+      ? this.#fused(step, rule, { inputs: operands, out, ...where })
+      : { name: rule.name, ...rule.kernel({ inputs: operands, out, ...where }, mode) };
     const shapes = readings.map(({ tensor }) => formatShape(tensor.shape)).join(" ");
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
     this.#kernels.push({
@@ -399,26 +401,31 @@ export class Program {
       if ("bytes" in at) arena.release(at);
   }
 
-  /** The kernel of a pointwise step and of those that it takes in. */
-  #chain(step: Step, { inputs, out }: KernelCall): KernelCode & { name: string } {
+  /** The kernel of a pointwise step or a sum, and of the steps that it takes in. */
+  #fused(
+    step: Step,
+    rule: PointwiseRule | SumRule,
+    { inputs, ...call }: KernelCall,
+  ): KernelCode & { name: string } {
     const { readings, computings } = this.#fusion.of(step);
-    const leaves = inputs.map((input) => ({ ...input, index: broadcastIndex(out.shape, input.shape) }));
+    const [{ shape }] = isSum(rule) ? (parents(step.tensor) as [Tensor]) : [step.tensor];
     const order = [...readings, ...computings].map(({ tensor }) => tensor);
-    const operations = computings.map(({ rule, factors, ...halves }) => ({
-      ...halves,
-      formula: rule.formula,
-      factors: factors.map((factor) => order.indexOf(factor)),
-    }));
-    const count = size(out.shape);
-    const each = operations.map(
-      ({ formula, primal, tangent }) => formula.flops * (Number(primal) + 2 * Number(tangent)),
-    );
-    return {
-      name: computings.map(({ rule }) => rule.name).join(", "),
-      code: pointwise(count, leaves, operations, out),
-      grid: linearGrid(count),
-      flops: count * each.reduce((sum, flops) => sum + flops, 0),
+    const chain: Chain = {
+      leaves: inputs.map((input) => ({ ...input, index: (i) => broadcastIndex(shape, input.shape, i) })),
+      operations: computings.map(({ rule: { formula }, factors, primal, tangent }) => ({
+        ...{ formula, primal, tangent },
+        factors: factors.map((factor) => order.indexOf(factor)),
+      })),
     };
+    const flops = chain.operations.reduce(
+      (sum, { formula, primal, tangent }) => sum + formula.flops * (Number(primal) + 2 * Number(tangent)),
+      0,
+    );
+    const kernel = isSum(rule)
+      ? rule.sums({ ...call, chain })
+      : { code: pointwise(size(shape), chain, call.out), grid: linearGrid(size(shape)), flops: 0 };
+    const names = [...computings.map(({ rule: { name } }) => name), ...(isSum(rule) ? [rule.name] : [])];
+    return { ...kernel, name: names.join(", "), flops: kernel.flops + size(shape) * flops };
   }
 
   /** Adds up the parts of an output, in their order. */
@@ -434,12 +441,13 @@ export class Program {
       return place?.view;
     };
     const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
+    const chain: Chain = { leaves: [{ ...x, index: (i) => i }], operations: [] };
     const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
     const lanes = Math.max(this.#lanesOf(y.primal), this.#lanesOf(y.tangent));
     const halves = slots.length / 2;
     this.#kernels.push({
       label: "sum of parts",
-      code: reduceSerial({ outer: 1, reduced: parts, inner: count, square: false }, x, y),
+      code: reduceSerial({ outer: 1, reduced: parts, inner: count, square: false }, chain, y),
       slots,
       grid: linearGrid(count, lanes),
       flops: halves * parts * count,
@@ -505,6 +513,9 @@ export class Program {
     });
   }
 }
+
+/** May its kernel take in pointwise steps? */
+const isFused = (rule: Rule): rule is PointwiseRule | SumRule => isPointwise(rule) || isSum(rule);
 
 /** A kernel's grid over lanes. */
 function inLanes(grid: KernelCode["grid"], lanes: number): Grid {

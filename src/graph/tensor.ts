@@ -1,5 +1,5 @@
 import type { Strided, View } from "../../shaders/operand.ts";
-import type { Formula } from "../../shaders/pointwise.ts";
+import type { Chain, Formula } from "../../shaders/pointwise.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
@@ -39,8 +39,8 @@ export interface KernelCode {
   readonly flops: number;
 }
 
-/** An operation: by a kernel of its own, or on every element, so that a kernel may do several. */
-export type Rule = KernelRule | PointwiseRule;
+/** An operation: by a kernel of its own, or on every element, so that a kernel may do several, or a sum of those. */
+export type Rule = KernelRule | PointwiseRule | SumRule;
 
 interface Operation {
   readonly name: string;
@@ -73,6 +73,12 @@ export interface PointwiseRule extends Operation {
   readonly formula: Formula;
 }
 
+/** Sums of elements of one input, which its kernel may compute itself. */
+export interface SumRule extends Operation, Pick<KernelRule, "parts"> {
+  sums(call: Omit<KernelCall, "inputs"> & { readonly chain: Chain }): KernelCode;
+}
+
+export const isSum = (rule: Rule): rule is SumRule => "sums" in rule;
 export const isPointwise = (rule: Rule): rule is PointwiseRule => "formula" in rule;
 
 /** One piece of an assembled flat tensor. */

@@ -10,7 +10,7 @@ import {
   type KernelCall,
   type KernelCode,
   type PointwiseRule,
-  type Rule,
+  type SumRule,
   type Tensor,
   view,
 } from "../tensor.ts";
@@ -47,11 +47,11 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
   if (value !== undefined) return constant(value * reduction.reduced, shape);
   if (reduction.reduced === 1) return view(x, 0, shape);
   const kept = x.shape.map((n, axis) => (axis >= first && axis <= last ? 1 : n));
-  const rule: Rule = {
+  const rule: SumRule = {
     name: "sum",
     reads: ({ primal }) => [primal],
     parts: (_, where) => reductionParts(reduction, where),
-    kernel: (call) => reductionKernel(reduction, call),
+    sums: (call) => reductionKernel(reduction, call),
     vjp: (_inputs, _output, cotangent) => [broadcastTo(view(cotangent, 0, kept), x.shape)],
   };
   return apply(rule, [x], shape);
@@ -78,16 +78,16 @@ export function reductionParts(
   return Math.max(1, Math.min(Math.floor(WANTED / groups), Math.floor(reduction.reduced / LEAST_TERMS)));
 }
 
-/** Sums of x, or of its squares. */
+/** Sums of a chain's elements, or of their squares. */
 export function reductionKernel(
   reduction: Reduction,
-  { inputs: [x], out, ...where }: KernelCall,
+  { chain, out, ...where }: Parameters<SumRule["sums"]>[0],
 ): KernelCode {
   const sums = reduction.outer * reduction.inner;
   const parts = reductionParts(reduction, where);
   const kernel = isSerial(reduction, where.adapter)
-    ? { code: reduceSerial(reduction, x!, out), grid: linearGrid(sums) }
-    : { code: reduceTree(reduction, x!, out, parts), grid: lineOfGroups(sums * parts) };
+    ? { code: reduceSerial(reduction, chain, out), grid: linearGrid(sums) }
+    : { code: reduceTree(reduction, chain, out, parts), grid: lineOfGroups(sums * parts) };
   return { ...kernel, flops: sums * reduction.reduced * (reduction.square ? 2 : 1) };
 }
 

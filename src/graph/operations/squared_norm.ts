@@ -1,5 +1,5 @@
 import { apply } from "../apply.ts";
-import type { Rule, Tensor } from "../tensor.ts";
+import type { SumRule, Tensor } from "../tensor.ts";
 import { scale, total } from "./linear_combination.ts";
 import { mul } from "./multiply.ts";
 import { reductionKernel, reductionParts } from "./reduce.ts";
@@ -24,13 +24,13 @@ function coveredBase(tensors: readonly Tensor[]): Tensor | undefined {
   return end === base.size && starts.size === tensors.length ? base : undefined;
 }
 
-function ruleOf(count: number): Rule {
+function ruleOf(count: number): SumRule {
   const reduction = { outer: 1, reduced: count, inner: 1, square: true };
   return {
     name: "squared norm",
     reads: () => [true],
     parts: (_, where) => reductionParts(reduction, where),
-    kernel: (call) => reductionKernel(reduction, call),
+    sums: (call) => reductionKernel(reduction, call),
     vjp: ([x], _output, cotangent) => [mul(scale(2, cotangent), x!)],
   };
 }
