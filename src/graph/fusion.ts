@@ -1,6 +1,19 @@
+import { linearGrid } from "../../shaders/operand.ts";
+import { type Chain, pointwise } from "../../shaders/pointwise.ts";
 import { readsOf, type Schedule, type Step } from "./schedule.ts";
-import { sameShape } from "./shape.ts";
-import { baseOf, isPointwise, isSum, type PointwiseRule, parents, type Tensor } from "./tensor.ts";
+import { broadcastIndex, sameShape, size } from "./shape.ts";
+import {
+  baseOf,
+  isPointwise,
+  isSum,
+  type KernelCall,
+  type KernelCode,
+  type PointwiseRule,
+  parents,
+  type Rule,
+  type SumRule,
+  type Tensor,
+} from "./tensor.ts";
 
 /** What a kernel reads of a tensor. */
 export interface Reading {
@@ -106,7 +119,41 @@ export class Fusion {
       })),
     };
   }
+
+  /** That kernel, the operands of its readings given as inputs. */
+  kernel(
+    step: Step,
+    rule: PointwiseRule | SumRule,
+    { inputs, ...call }: KernelCall,
+  ): KernelCode & { name: string } {
+    const { readings, computings } = this.of(step);
+    const [{ shape }] = isSum(rule) ? (parents(step.tensor) as [Tensor]) : [step.tensor];
+    const order = [...readings, ...computings].map(({ tensor }) => tensor);
+    const chain: Chain = {
+      leaves: inputs.map((input) => ({ ...input, index: (i) => broadcastIndex(shape, input.shape, i) })),
+      operations: computings.map(({ rule: { formula }, factors, primal, tangent }) => ({
+        ...{ formula, primal, tangent },
+        factors: factors.map((factor) => order.indexOf(factor)),
+      })),
+    };
+    const count = size(shape);
+    const kernel = isSum(rule)
+      ? rule.sums({ ...call, chain })
+      : { code: pointwise(count, chain, call.out), grid: linearGrid(count), flops: 0 };
+    const each = chain.operations.map(
+      ({ formula, primal, tangent }) => formula.flops * (Number(primal) + 2 * Number(tangent)),
+    );
+    const names = [...computings.map(({ rule: { name } }) => name), ...(isSum(rule) ? [rule.name] : [])];
+    return {
+      ...kernel,
+      name: names.join(", "),
+      flops: kernel.flops + count * each.reduce((sum, flops) => sum + flops, 0),
+    };
+  }
 }
+
+/** May its kernel take in pointwise steps? */
+export const isFused = (rule: Rule): rule is PointwiseRule | SumRule => isPointwise(rule) || isSum(rule);
 
 function ruleOf({ source }: Tensor): PointwiseRule | undefined {
   return source.kind === "rule" && isPointwise(source.rule) ? source.rule : undefined;

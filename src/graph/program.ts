@@ -1,28 +1,23 @@
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
-import { type Chain, pointwise } from "../../shaders/pointwise.ts";
+import type { Chain } from "../../shaders/pointwise.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Block, Resource } from "../gpu/block.ts";
 import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
-import { Fusion, type Reading } from "./fusion.ts";
+import { Fusion, isFused, type Reading } from "./fusion.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
-import { broadcastIndex, formatShape, size } from "./shape.ts";
+import { formatShape, size } from "./shape.ts";
 import {
   assembly,
   baseOf,
   constantValue,
   isPointwise,
-  isSum,
-  type KernelCall,
   type KernelCode,
   type Operand,
-  type PointwiseRule,
   parents,
-  type Rule,
-  type SumRule,
   type Tensor,
 } from "./tensor.ts";
 
@@ -383,7 +378,7 @@ export class Program {
       tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
     const { name, code, grid, flops } = isFused(rule)
-      ? this.#fused(step, rule, { inputs: operands, out, ...where })
+      ? this.#fusion.kernel(step, rule, { inputs: operands, out, ...where })
       : { name: rule.name, ...rule.kernel({ inputs: operands, out, ...where }, mode) };
     const shapes = readings.map(({ tensor }) => formatShape(tensor.shape)).join(" ");
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
@@ -399,33 +394,6 @@ export class Program {
     if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
     for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
       if ("bytes" in at) arena.release(at);
-  }
-
-  /** The kernel of a pointwise step or a sum, and of the steps that it takes in. */
-  #fused(
-    step: Step,
-    rule: PointwiseRule | SumRule,
-    { inputs, ...call }: KernelCall,
-  ): KernelCode & { name: string } {
-    const { readings, computings } = this.#fusion.of(step);
-    const [{ shape }] = isSum(rule) ? (parents(step.tensor) as [Tensor]) : [step.tensor];
-    const order = [...readings, ...computings].map(({ tensor }) => tensor);
-    const chain: Chain = {
-      leaves: inputs.map((input) => ({ ...input, index: (i) => broadcastIndex(shape, input.shape, i) })),
-      operations: computings.map(({ rule: { formula }, factors, primal, tangent }) => ({
-        ...{ formula, primal, tangent },
-        factors: factors.map((factor) => order.indexOf(factor)),
-      })),
-    };
-    const flops = chain.operations.reduce(
-      (sum, { formula, primal, tangent }) => sum + formula.flops * (Number(primal) + 2 * Number(tangent)),
-      0,
-    );
-    const kernel = isSum(rule)
-      ? rule.sums({ ...call, chain })
-      : { code: pointwise(size(shape), chain, call.out), grid: linearGrid(size(shape)), flops: 0 };
-    const names = [...computings.map(({ rule: { name } }) => name), ...(isSum(rule) ? [rule.name] : [])];
-    return { ...kernel, name: names.join(", "), flops: kernel.flops + size(shape) * flops };
   }
 
   /** Adds up the parts of an output, in their order. */
@@ -513,9 +481,6 @@ export class Program {
     });
   }
 }
-
-/** May its kernel take in pointwise steps? */
-const isFused = (rule: Rule): rule is PointwiseRule | SumRule => isPointwise(rule) || isSum(rule);
 
 /** A kernel's grid over lanes. */
 function inLanes(grid: KernelCode["grid"], lanes: number): Grid {
