@@ -1,7 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, float, linearMain, type Operand } from "./operand.ts";
 
-/** A factor as a formula sees it: WGSL for its value, which is empty where nothing reads it, and for its tangent if it has one. */
+/** A factor as a formula sees it: WGSL for its value, declared where a formula's operation reads it, and for its tangent if it has one. */
 export interface Factor {
   readonly value: string;
   readonly tangent?: string;
