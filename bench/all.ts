@@ -13,7 +13,7 @@ import { runtime } from "../src/host/runtime.ts";
 import { finish, note, print } from "../src/host/terminal.ts";
 import { table } from "../src/report/table.ts";
 import { capture } from "./capture.ts";
-import { names, timingFlags } from "./flags.ts";
+import { named, timingFlags } from "./flags.ts";
 import { about, keep } from "./result.ts";
 
 const options = await parseArguments(
@@ -85,15 +85,15 @@ function tables(data: string): Part[] {
   ];
 }
 
-const wanted = names(options.only);
-const parts: Part[] = [
+const all: Part[] = [
   { name: "tests", argv: [vitest, "run", "--root", repository] },
   bench("kernels"),
   bench("hypergradient"),
   bench("lanes", "--lanes", "1,4,16,64,256,1024,4096"),
   ...["linear", "linear-large", "cnn", "few-shot"].map(peers),
   ...(options.data === undefined ? [] : tables(options.data)),
-].filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+];
+const parts = named(all, options.only);
 if (parts.length === 0) throw new UsageError(`--only ${options.only}: no part's name contains that`);
 
 const gpu = await Gpu.open();

@@ -43,6 +43,12 @@ export function names(text: string): string[] {
     .filter((name) => name !== "");
 }
 
+/** Those whose names contain one of the parts, all without any. */
+export function named<T extends { readonly name: string }>(items: readonly T[], parts: string): readonly T[] {
+  const wanted = names(parts);
+  return items.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+}
+
 /** "5,10" as [5, 10]. @throws UsageError naming the flag */
 export function wholeNumbers(flag: string, text: string): number[] {
   const list = names(text).map(Number);

@@ -11,7 +11,7 @@ import { gradients } from "../src/graph/reverse.ts";
 import type { Shape } from "../src/graph/shape.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { UsageError } from "../src/host/errors.ts";
-import { names } from "./flags.ts";
+import { named } from "./flags.ts";
 import { flat, type KernelCase, type Mode, operation } from "./kernel_case.ts";
 
 const all: readonly Mode[] = ["primal", "tangent", "dual"];
@@ -173,9 +173,7 @@ export const tunedCases: readonly KernelCase[] = [
 
 /** The cases whose names contain one of the parts, all without any. @throws UsageError that lists them */
 export function casesNamed(parts: string, cases = kernelCases): readonly KernelCase[] {
-  const wanted = names(parts);
-  if (wanted.length === 0) return cases;
-  const chosen = cases.filter(({ name }) => wanted.some((part) => name.includes(part)));
+  const chosen = named(cases, parts);
   if (chosen.length > 0) return chosen;
   const all = [...new Set(cases.map(({ name }) => `  ${name}`))];
   throw new UsageError(`--only fits no case; there are\n${all.join("\n")}`);

@@ -26,6 +26,9 @@ export interface Counters {
   dispatches: number;
 }
 
+/** Pipelines kept for the next plan: a device that makes plan after plan must not grow without end. */
+const PIPELINES = 512;
+
 interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
@@ -166,10 +169,14 @@ export class Gpu {
       ({ binding, access, resource }) => `${binding}${bufferTypes[access]}${resource.dynamic ? "*" : ""}`,
     );
     const key = `${signature.join()}\n${dispatch.code}`;
-    const known = this.#pipelines.get(key);
-    if (known !== undefined) return known;
-    const made = this.#compile(dispatch);
+    const made = this.#pipelines.get(key) ?? this.#compile(dispatch);
+    // The last in the map was asked for last. Whoever runs a pipeline keeps it: what is forgotten is compiled again.
+    this.#pipelines.delete(key);
     this.#pipelines.set(key, made);
+    for (const oldest of this.#pipelines.keys()) {
+      if (this.#pipelines.size <= PIPELINES) break;
+      this.#pipelines.delete(oldest);
+    }
     return made;
   }
 

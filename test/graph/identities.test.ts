@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cases } from "../support/cases.ts";
+import { cases } from "../support/cases/all.ts";
 import { composite } from "../support/composites.ts";
 import { difference, dot, errorsOf, norm } from "../support/errors.ts";
 import { type Compiled, compile } from "../support/function.ts";

@@ -1,5 +1,5 @@
 import { Random } from "../../src/random.ts";
-import type { Case } from "./cases.ts";
+import type { Case } from "./cases/case.ts";
 import type { Operations } from "./operations.ts";
 
 /** A smooth function drawn at random: a layer, then binary operations on what there is, each under a function. */

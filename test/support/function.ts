@@ -1,6 +1,6 @@
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import { differentiate, type Point } from "../../src/graph/differentiate.ts";
-import type { Case } from "./cases.ts";
+import type { Case } from "./cases/case.ts";
 import { blank, graphLoss, pick } from "./programs.ts";
 import type { Vector } from "./reference.ts";
 import type { Sample } from "./sample.ts";

@@ -10,7 +10,7 @@ import type { Shape } from "../../src/graph/shape.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { dataLeaves, Leaves, type Loss } from "../../src/graph/trace.ts";
 import { type ValuesOf, values, zeros } from "../../src/graph/values.ts";
-import type { Case } from "./cases.ts";
+import type { Case } from "./cases/case.ts";
 import { graphOperations } from "./graph_operations.ts";
 import type { Along, Vector } from "./reference.ts";
 import type { Sample } from "./sample.ts";

@@ -1,5 +1,5 @@
 import { size } from "../../src/graph/shape.ts";
-import type { Case } from "./cases.ts";
+import type { Case } from "./cases/case.ts";
 import { HyperDual, hyperDualOperations } from "./hyperdual.ts";
 import type { Sample } from "./sample.ts";
 

@@ -1,7 +1,7 @@
 import { size } from "../../src/graph/shape.ts";
 import { type ValuesOf, values } from "../../src/graph/values.ts";
 import { Random } from "../../src/random.ts";
-import type { Case } from "./cases.ts";
+import type { Case } from "./cases/case.ts";
 import type { Vector } from "./reference.ts";
 
 /** Where a case is evaluated: float32 numbers, held in float64 for the reference. */

@@ -10,7 +10,7 @@ import { align, Block } from "../../src/gpu/block.ts";
 import { type Binding, Sequence } from "../../src/gpu/dispatch.ts";
 import { Executable } from "../../src/gpu/executable.ts";
 import { Random } from "../../src/random.ts";
-import { type ConvShape, convShapes } from "../support/conv_cases.ts";
+import { type ConvShape, convShapes } from "../support/cases/convolutions.ts";
 import { withGpu } from "../support/gpu.ts";
 
 /** Padding, strides that leave a rest, more columns than one tile has; each kernel takes seconds to compile. */

@@ -1,7 +1,5 @@
-import { values } from "../../src/graph/values.ts";
-import type { Budget, Case } from "./cases.ts";
+import { type Budget, type Case, integers, rounding } from "./case.ts";
 
-const rounding = 2 ** -24;
 /** A dozen operations one after another. */
 const chain: Budget = {
   value: 4 * rounding,
@@ -51,7 +49,7 @@ const network: Case = {
   name: "weighted examples of a small convolutional network with batchNorm",
   parameters: { x: [3, 1, 3, 3], y: [2, 12], z: [3], r: [3] },
   hyper: { c: [4] },
-  data: { index: [4, 1, 4, 4], labels: values(Int32Array.from([0, 1, 1, 0])) },
+  data: { index: [4, 1, 4, 4], labels: integers(0, 1, 1, 0) },
   range: { z: [0.5, 1.5] },
   budget: chain,
   loss: (ops, { x, y, z, r, c, index, labels }) => {
