@@ -8,8 +8,6 @@ export interface Reduction {
   readonly outer: number;
   readonly reduced: number;
   readonly inner: number;
-  /** Sum squares instead: y = sum of x², dy = 2 sum of x dx. */
-  readonly square: boolean;
 }
 
 /** Invocations that share one sum in the tree form. */
@@ -34,7 +32,7 @@ ${linearMain(outer * inner)}
     var d_part = 0.0;
     for (var r = first; r < last; r++) {
       let j = start + r * ${inner}u;
-      ${accumulate(reduction, x, y, "part")}
+      ${accumulate(x, y, "part")}
     }
     sum += part;
     d_sum += d_part;
@@ -68,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let start = (whole / ${inner}u) * ${reduced * inner}u + whole % ${inner}u;
     for (var r = first + local; r < last; r += ${TREE}u) {
       let j = start + r * ${inner}u;
-      ${accumulate(reduction, x, y, "sum")}
+      ${accumulate(x, y, "sum")}
     }
   }
   partial[local] = vec2f(sum, d_sum);
@@ -82,16 +80,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 
 /** Adds element `j` to `sum` and its tangent to `d_sum`, or other variables so named. */
-function accumulate({ square }: Reduction, x: Chain, y: Operand, sum: string): string {
+function accumulate(x: Chain, y: Operand, sum: string): string {
   const { code, result } = evaluateChain(x, "j");
   const { value, tangent = "0.0" } = result;
   return wgsl`
 ${code}
 #if ${y.primal}
-    ${sum} += ${square ? `${value} * ${value}` : value};
+    ${sum} += ${value};
 #endif
 #if ${y.tangent}
-    d_${sum} += ${square ? `2.0 * ${value} * ${tangent}` : tangent};
+    d_${sum} += ${tangent};
 #endif`;
 }
 

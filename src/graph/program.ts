@@ -415,7 +415,7 @@ export class Program {
     const halves = slots.length / 2;
     this.#kernels.push({
       label: "sum of parts",
-      code: reduceSerial({ outer: 1, reduced: parts, inner: count, square: false }, chain, y),
+      code: reduceSerial({ outer: 1, reduced: parts, inner: count }, chain, y),
       slots,
       grid: linearGrid(count, lanes),
       flops: halves * parts * count,

@@ -40,7 +40,6 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
     outer: size(x.shape.slice(0, first)),
     reduced: size(x.shape.slice(first, last + 1)),
     inner: size(x.shape.slice(last + 1)),
-    square: false,
   };
   const shape = x.shape.toSpliced(first, last - first + 1);
   const value = constantValue(x);
@@ -69,7 +68,7 @@ const WANTED = 128;
 const LEAST_TERMS = 2048;
 
 /** The parts in which `reductionKernel` leaves its sums: few long ones alone would leave a GPU idle. */
-export function reductionParts(
+function reductionParts(
   reduction: Reduction,
   { adapter, lanes }: Pick<KernelCall, "adapter" | "lanes">,
 ): number {
@@ -78,8 +77,8 @@ export function reductionParts(
   return Math.max(1, Math.min(Math.floor(WANTED / groups), Math.floor(reduction.reduced / LEAST_TERMS)));
 }
 
-/** Sums of a chain's elements, or of their squares. */
-export function reductionKernel(
+/** Sums of a chain's elements. */
+function reductionKernel(
   reduction: Reduction,
   { chain, out, ...where }: Parameters<SumRule["sums"]>[0],
 ): KernelCode {
@@ -88,7 +87,7 @@ export function reductionKernel(
   const kernel = isSerial(reduction, where.adapter)
     ? { code: reduceSerial(reduction, chain, out), grid: linearGrid(sums) }
     : { code: reduceTree(reduction, chain, out, parts), grid: lineOfGroups(sums * parts) };
-  return { ...kernel, flops: sums * reduction.reduced * (reduction.square ? 2 : 1) };
+  return { ...kernel, flops: sums * reduction.reduced };
 }
 
 /** The same values along every axis that `shape` adds or widens. */
