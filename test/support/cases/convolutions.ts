@@ -1,7 +1,4 @@
-import { type Budget, type Case, integers, plain, rounding } from "./case.ts";
-
-/** α's product with H sums 540 terms of both signs, which cancel to a hundredth: measured 1.0e-6 on lavapipe. */
-const cancelling: Budget = { ...plain, hvp: 64 * rounding };
+import { type Case, integers, plain } from "./case.ts";
 
 export interface ConvShape {
   images: [n: number, c: number, h: number, w: number];
@@ -60,13 +57,13 @@ const pooling: Case[] = (["maxPool", "avgPool"] as const).flatMap((name): Case[]
     { shape: [1, 2, 7, 6], size: 3, stride: 2, padding: 1 },
     { shape: [1, 2, 5, 9], size: 2, stride: 3 },
     { shape: [1, 1, 4, 4], size: 4, stride: 1, padding: 3 },
-    { shape: [3, 5, 12, 12], size: 2, budget: cancelling },
-  ].map(({ shape, budget = plain, ...options }, index) => ({
+    { shape: [2, 2, 18, 16], size: 2 },
+  ].map(({ shape, ...options }, index) => ({
     name: `${name} of ${shape.join("×")}, size ${options.size}, stride ${options.stride ?? options.size}`,
     parameters: { x: shape },
     hyper: { c: [1] },
     lanes: index % 2 === 0 ? 3 : 1,
-    budget,
+    budget: plain,
     loss: (ops, { x, c }) => ops.sum(ops.square(ops.mul(c, ops[name](x, options)))),
   })),
 );
