@@ -27,7 +27,7 @@ export interface Counters {
 }
 
 /** Pipelines kept for the next plan: a device that makes plan after plan must not grow without end. */
-const PIPELINES = 512;
+export const PIPELINES = 512;
 
 interface Pipeline {
   readonly pipeline: GPUComputePipeline;
