@@ -81,6 +81,17 @@ export class Fusion {
     return this.#inlined.has(tensor);
   }
 
+  /** What the kernel of a step reads, in the order of its bindings. */
+  readings(step: Step): readonly Reading[] {
+    const { tensor, mode, reads } = step;
+    if (tensor.source.kind === "rule" && isFused(tensor.source.rule)) return this.of(step).readings;
+    return parents(tensor).map((parent, k) => ({
+      tensor: parent,
+      primal: reads[k]!,
+      tangent: mode.tangent && mode.active[k]!,
+    }));
+  }
+
   /** The kernel of a pointwise step; or of a sum, then without the sum itself. */
   of(step: Step): Fused {
     const { steps } = this.#schedule;

@@ -4,10 +4,11 @@ import type { Chain } from "../../shaders/pointwise.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
-import type { Block, Resource } from "../gpu/block.ts";
+import type { Resource } from "../gpu/block.ts";
 import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
-import { Fusion, isFused, type Reading } from "./fusion.ts";
+import { Fusion, isFused } from "./fusion.ts";
+import { type Lanes, type Part, type Place, Placement, type Target } from "./placement.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
 import { formatShape, size } from "./shape.ts";
 import {
@@ -21,33 +22,19 @@ import {
   type Tensor,
 } from "./tensor.ts";
 
-/** A place for an output: a block, and elements from one lane to the next (0: one value for all lanes). */
-export interface Target {
-  readonly block: Block;
-  readonly lane: number;
-}
-
 export interface Output {
   readonly tensor: Tensor;
   readonly primal?: Target;
   readonly tangent?: Target;
 }
 
-export interface ProgramOptions {
+export interface ProgramOptions extends Lanes {
   readonly name: string;
   readonly outputs: readonly Output[];
-  /** Leaves that carry a tangent, with the elements from one lane to the next of that tangent. */
-  readonly seeds?: ReadonlyMap<Tensor, number>;
   /** Programs that ran before and whose values are still valid: what is in memory is not computed again. */
   readonly after?: readonly Program[];
   /** Values to compute and leave in memory for programs that come after. */
   readonly keep?: readonly Tensor[];
-  readonly lanes: number;
-  /**
-   * So many points there are: lane l is at number l mod `points`, so that lanes at one point differ in their tangents
-   * alone, as the columns of a Jacobian do. Each lane has its own when absent.
-   */
-  readonly points?: number;
   readonly adapter: AdapterTraits;
 }
 
@@ -55,14 +42,6 @@ export interface ProgramOptions {
 export interface LeafBindings {
   readonly primal: ReadonlyMap<Tensor, Resource>;
   readonly tangent?: ReadonlyMap<Tensor, Resource>;
-}
-
-type Part = "primal" | "tangent";
-
-/** Where a tensor's values are: in a block of the plan, or in whatever is bound to a leaf when it is recorded. */
-interface Place {
-  readonly at: Block | { readonly leaf: Tensor; readonly part: Part };
-  readonly view: View;
 }
 
 interface Slot {
@@ -92,22 +71,23 @@ export class Program {
   /** The steps that have a kernel of their own, or copy. */
   readonly #steps: readonly Step[];
   readonly #options: ProgramOptions;
-  readonly #roots: readonly { assembled: Tensor; output: Output }[];
+  /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
+  readonly #roots: ReadonlyMap<Tensor, Output>;
   readonly #keep: Set<Tensor>;
-  readonly #places = new Map<Tensor, { primal?: Place; tangent?: Place }>();
+  #placement: Placement | undefined;
   readonly #kernels: Kernel[] = [];
 
   constructor(options: ProgramOptions) {
     this.name = options.name;
     this.#options = options;
     this.#keep = new Set(options.keep);
-    // Every output is an assembly of one piece, so that constants, leaves and views find their way to the target.
-    this.#roots = options.outputs.map((output) => ({
-      assembled: assembly(output.tensor.size, [{ offset: 0, tensor: output.tensor }]),
-      output,
-    }));
-    const roots = (part: Part) =>
-      this.#roots.filter(({ output }) => output[part]).map(({ assembled }) => assembled);
+    this.#roots = new Map(
+      options.outputs.map((output) => {
+        const { tensor } = output;
+        return [assembly(tensor.size, [{ offset: 0, tensor }]), output];
+      }),
+    );
+    const roots = (part: Part) => [...this.#roots].filter(([, output]) => output[part]).map(([root]) => root);
     this.schedule = schedule({
       primal: [...roots("primal"), ...this.#keep],
       tangent: roots("tangent"),
@@ -145,21 +125,35 @@ export class Program {
 
   /** Gives every value its memory and fixes the kernels. What the next programs may reuse goes back to the arena. */
   place(arena: Arena): void {
-    const hosts = this.#hosts();
-    const ends = this.#lifetimes(hosts);
-    this.#steps.forEach((step, index) => {
-      const home = (part: Part) =>
-        step.mode[part] ? this.#home(step.tensor, part, hosts, arena) : undefined;
+    const placement = new Placement(
+      {
+        ...this.#options,
+        schedule: this.schedule,
+        fusion: this.#fusion,
+        steps: this.#steps,
+        targets: this.#roots,
+        kept: this.#keep,
+        borrow: (tensor) => this.#lender(tensor).#placed.find(tensor, "primal"),
+      },
+      arena,
+    );
+    this.#placement = placement;
+    for (const step of this.#steps) {
+      const home = (part: Part) => (step.mode[part] ? placement.home(step.tensor, part) : undefined);
       const [primal, tangent] = [home("primal"), home("tangent")];
       if (step.tensor.source.kind === "assembly") this.#assemble(step, primal, tangent);
       else this.#emit(step, primal, tangent, arena);
-      for (const place of ends.get(index) ?? []) this.#release(place.tensor, place.part, arena);
-    });
-    for (const { assembled, output } of this.#roots) {
-      if (output.tangent === undefined || this.isActive(assembled)) continue;
-      const { block, lane } = output.tangent;
-      this.#fill(0, 0, assembled.size, { at: block, view: { offset: 0, lane } });
+      placement.release(step);
     }
+    for (const [root, { tangent }] of this.#roots) {
+      if (tangent === undefined || this.isActive(root)) continue;
+      this.#fill(0, 0, root.size, { at: tangent.block, view: { offset: 0, lane: tangent.lane } });
+    }
+  }
+
+  get #placed(): Placement {
+    if (this.#placement === undefined) throw new Error(`"${this.name}" has no place in memory yet`);
+    return this.#placement;
   }
 
   /** Appends the kernels to a sequence, with these buffers for the leaves; `place` may come later. */
@@ -198,145 +192,6 @@ export class Program {
     return this.#kernels.reduce((sum, kernel) => sum + kernel.flops * lanesOf(kernel.grid), 0);
   }
 
-  /** Pieces that can be computed straight into the assembly that alone uses them. */
-  #hosts(): Map<Tensor, { assembly: Tensor; offset: number }> {
-    const users = new Map<Tensor, number>();
-    const { steps } = this.schedule;
-    for (const { tensor } of steps) {
-      for (const parent of parents(tensor)) users.set(baseOf(parent), (users.get(baseOf(parent)) ?? 0) + 1);
-    }
-    const computed = new Set(steps.map((step) => step.tensor));
-    const hosts = new Map<Tensor, { assembly: Tensor; offset: number }>();
-    for (const { tensor } of steps) {
-      if (tensor.source.kind !== "assembly") continue;
-      for (const piece of tensor.source.pieces) {
-        const base = baseOf(piece.tensor);
-        const alone = users.get(base) === 1 && base.size === piece.tensor.size && !this.#keep.has(base);
-        if (alone && computed.has(base) && !this.schedule.borrowed.has(base)) {
-          hosts.set(base, { assembly: tensor, offset: piece.offset });
-        }
-      }
-    }
-    return hosts;
-  }
-
-  /** What the kernel of a step reads, in the order of its bindings. */
-  #readings(step: Step): readonly Reading[] {
-    const { tensor, mode, reads } = step;
-    if (tensor.source.kind === "rule" && isFused(tensor.source.rule)) return this.#fusion.of(step).readings;
-    return parents(tensor).map((parent, k) => ({
-      tensor: parent,
-      primal: reads[k]!,
-      tangent: mode.tangent && mode.active[k]!,
-    }));
-  }
-
-  /** For each step, the values that no later step reads. */
-  #lifetimes(hosts: Map<Tensor, { assembly: Tensor }>): Map<number, { tensor: Tensor; part: Part }[]> {
-    const owner = (tensor: Tensor): Tensor => {
-      const host = hosts.get(tensor);
-      return host ? owner(host.assembly) : tensor;
-    };
-    const last = new Map<Tensor, { primal?: number; tangent?: number }>();
-    const touch = (tensor: Tensor, part: Part, index: number) => {
-      const key = owner(tensor);
-      last.set(key, { ...last.get(key), [part]: index });
-    };
-    this.#steps.forEach((step, index) => {
-      for (const { tensor, primal, tangent } of [
-        { tensor: step.tensor, ...step.mode },
-        ...this.#readings(step),
-      ]) {
-        if (primal) touch(baseOf(tensor), "primal", index);
-        if (tangent) touch(baseOf(tensor), "tangent", index);
-      }
-    });
-    const pinned = new Set(this.#roots.map(({ assembled }) => assembled));
-    const ends = new Map<number, { tensor: Tensor; part: Part }[]>();
-    for (const [tensor, indices] of last) {
-      for (const part of ["primal", "tangent"] as const) {
-        const index = indices[part];
-        if (index === undefined || pinned.has(tensor) || (part === "primal" && this.#keep.has(tensor)))
-          continue;
-        ends.set(index, [...(ends.get(index) ?? []), { tensor, part }]);
-      }
-    }
-    return ends;
-  }
-
-  #release(tensor: Tensor, part: Part, arena: Arena): void {
-    const place = this.#places.get(tensor)?.[part];
-    if (place !== undefined && "bytes" in place.at) arena.release(place.at);
-  }
-
-  /** Where a step writes: the caller's target, a piece of an assembly, or the arena. */
-  #home(
-    tensor: Tensor,
-    part: Part,
-    hosts: Map<Tensor, { assembly: Tensor; offset: number }>,
-    arena: Arena,
-  ): Place {
-    const known = this.#places.get(tensor);
-    if (known?.[part] !== undefined) return known[part];
-    const host = hosts.get(tensor);
-    const target = this.#roots.find(({ assembled }) => assembled === tensor)?.output[part];
-    let place: Place;
-    if (host !== undefined) {
-      const whole = this.#home(host.assembly, part, hosts, arena);
-      place = { at: whole.at, view: { ...whole.view, offset: whole.view.offset + host.offset } };
-    } else if (target !== undefined) {
-      place = { at: target.block, view: { offset: 0, lane: target.lane } };
-    } else {
-      const lane = this.#isLaned(tensor, part) ? Math.ceil(tensor.size / 4) * 4 : 0;
-      const view = this.#view(part, lane);
-      place = { at: arena.take(4 * (lane > 0 ? lane * this.#lanesOf(view) : tensor.size)), view };
-    }
-    this.#places.set(tensor, { ...known, [part]: place });
-    return place;
-  }
-
-  /** Does a tensor, or its tangent, differ from lane to lane? */
-  #isLaned(tensor: Tensor, part: Part): boolean {
-    const { lanes, points = lanes, seeds } = this.#options;
-    if ((part === "primal" ? points : lanes) === 1) return false;
-    const stack = [tensor];
-    const seen = new Set(stack);
-    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      const { source } = next;
-      if ((source.kind === "leaf" && source.lane > 0) || (seeds?.get(next) ?? 0) > 0) return true;
-      for (const parent of parents(next)) {
-        if (!seen.has(parent)) stack.push(parent);
-        seen.add(parent);
-      }
-    }
-    return false;
-  }
-
-  #find(tensor: Tensor, part: Part): Place {
-    const { source } = tensor;
-    if (source.kind === "view") {
-      const { at, view } = this.#find(source.base, part);
-      return { at, view: { ...view, offset: view.offset + source.offset } };
-    }
-    if (source.kind === "leaf") {
-      const lane = part === "tangent" ? (this.#options.seeds?.get(tensor) ?? 0) : source.lane;
-      return { at: { leaf: tensor, part }, view: this.#view(part, lane) };
-    }
-    const place = this.#places.get(tensor)?.[part];
-    if (place !== undefined) return place;
-    if (part === "primal" && this.schedule.borrowed.has(tensor)) {
-      const { at, view } = this.#lender(tensor).#find(tensor, part);
-      return { at, view: { ...this.#view(part, view.lane), offset: view.offset } };
-    }
-    throw new Error(`"${this.name}" reads a ${part} that was not computed`);
-  }
-
-  /** How the lanes see what stands `lane` elements apart from the start of its place on. */
-  #view(part: Part, lane: number): View {
-    const { points } = this.#options;
-    return { offset: 0, lane, ...(part === "primal" && lane > 0 && { period: points }) };
-  }
-
   /** The kernel of a step, and where it writes in parts the one that adds them up. */
   #emit(step: Step, primal: Place | undefined, tangent: Place | undefined, arena: Arena): void {
     const { tensor, mode } = step;
@@ -349,24 +204,26 @@ export class Program {
       bytes += 4 * elements * (place.view.lane > 0 ? this.#options.lanes : 1);
       return place.view;
     };
-    const readings = this.#readings(step);
+    const readings = this.#fusion.readings(step);
     const operands = readings.map(({ tensor, primal, tangent }, k): Operand => {
       const literal = constantValue(tensor);
       if (literal !== undefined) return { shape: tensor.shape, literal };
       return {
         shape: tensor.shape,
-        primal: primal ? bind(2 * k, "read", this.#find(tensor, "primal"), tensor.size) : undefined,
-        tangent: tangent ? bind(2 * k + 1, "read", this.#find(tensor, "tangent"), tensor.size) : undefined,
+        primal: primal ? bind(2 * k, "read", this.#placed.find(tensor, "primal"), tensor.size) : undefined,
+        tangent: tangent
+          ? bind(2 * k + 1, "read", this.#placed.find(tensor, "tangent"), tensor.size)
+          : undefined,
       };
     });
     const where = {
       adapter: this.#options.adapter,
-      lanes: Math.max(this.#lanesOf(primal?.view), this.#lanesOf(tangent?.view)),
+      lanes: Math.max(this.#placed.lanesOf(primal?.view), this.#placed.lanesOf(tangent?.view)),
     };
     const parts = (isPointwise(rule) ? undefined : rule.parts?.(mode, where)) ?? 1;
     const inParts = (whole: Place | undefined): Place | undefined => {
       if (whole === undefined || parts === 1) return whole;
-      const lanes = this.#lanesOf(whole.view);
+      const lanes = this.#placed.lanesOf(whole.view);
       const view = { ...whole.view, offset: 0, lane: lanes > 1 ? parts * tensor.size : 0 };
       return { at: arena.take(4 * parts * tensor.size * lanes), view };
     };
@@ -411,7 +268,7 @@ export class Program {
     const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
     const chain: Chain = { leaves: [{ ...x, index: (i) => i }], operations: [] };
     const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
-    const lanes = Math.max(this.#lanesOf(y.primal), this.#lanesOf(y.tangent));
+    const lanes = Math.max(this.#placed.lanesOf(y.primal), this.#placed.lanesOf(y.tangent));
     const halves = slots.length / 2;
     this.#kernels.push({
       label: "sum of parts",
@@ -422,10 +279,6 @@ export class Program {
       bytes: 4 * halves * (parts + 1) * count * lanes,
       shape: `${formatShape([parts, ...shape])} → ${formatShape(shape)}`,
     });
-  }
-
-  #lanesOf(view: View | undefined): number {
-    return view !== undefined && view.lane > 0 ? (view.period ?? this.#options.lanes) : 1;
   }
 
   /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
@@ -444,7 +297,7 @@ export class Program {
         this.#fill(0, covered, offset - covered, whole);
         covered = offset + piece.size;
         if (value !== undefined) this.#fill(value, offset, piece.size, whole);
-        else this.#move(this.#find(piece, part), offset, piece.size, whole);
+        else this.#move(this.#placed.find(piece, part), offset, piece.size, whole);
       }
       this.#fill(0, covered, tensor.size - covered, whole);
     }
@@ -457,7 +310,7 @@ export class Program {
       label: "fill",
       code: fillShader(value, count, { primal: view }),
       slots: [{ binding: 0, access: "overwrite", at: whole.at }],
-      grid: linearGrid(count, this.#lanesOf(view)),
+      grid: linearGrid(count, this.#placed.lanesOf(view)),
       flops: 0,
       bytes: 4 * count,
       shape: formatShape([count]),
@@ -474,7 +327,7 @@ export class Program {
         { binding: 0, access: "read", at: from.at },
         { binding: 2, access: "overwrite", at: whole.at },
       ],
-      grid: linearGrid(count, this.#lanesOf(view)),
+      grid: linearGrid(count, this.#placed.lanesOf(view)),
       flops: 0,
       bytes: 8 * count,
       shape: formatShape([count]),
