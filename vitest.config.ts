@@ -2,18 +2,22 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { chromiumOptions } from "./src/cli/chromium.ts";
-import { AdapterError, releaseGpu, requestAdapter } from "./src/host/gpu.ts";
+import { AdapterError, type AdapterRequest, releaseGpu, requestAdapter } from "./src/host/gpu.ts";
 import { environment, runtime } from "./src/host/runtime.ts";
 
 // Most of a test's time goes into kernels that run once. The SwiftShader that npm brings compiles them several times
 // faster than lavapipe, so that without a real GPU it is what the tests run on; whoever names an adapter gets that.
-if (environment("HYPERGRAD_ADAPTER") === undefined && !(await hasGpu())) {
+if (
+  environment("HYPERGRAD_ADAPTER") === undefined &&
+  !(await has("hardware")) &&
+  (await has("swiftshader"))
+) {
   process.env.HYPERGRAD_ADAPTER = "swiftshader";
 }
 
-async function hasGpu(): Promise<boolean> {
+async function has(adapter: AdapterRequest): Promise<boolean> {
   try {
-    await requestAdapter({ adapter: "hardware" });
+    await requestAdapter({ adapter });
     return true;
   } catch (error) {
     if (error instanceof AdapterError) return false;
