@@ -89,7 +89,7 @@ const options = await parseArguments(
     ...outerFlags({ outer: "adam", lr: 0.1 }),
     finalSteps: optional(
       option("--final-steps", positiveInteger("N"), {
-        description: message`train for so many steps from w_0 with the learned weights, and test that too, beside the classifier that the last outer step ends with`,
+        description: message`train for so many steps from w_0 with the learned weights, and test that too, beside the classifier that the last outer step ends with; with --resume another number may be given`,
       }),
     ),
     layers: withDefault(
@@ -243,7 +243,8 @@ async function run(
   };
   // "greedy(0.9)" to "greedy-0.9"
   const name = [NAME, ...label.split(/[(), ]+/)].filter(Boolean).join("-");
-  const settings = { ...asked(), estimator: label };
+  // What the learned weights train to can be asked of a finished run again: it is no part of it.
+  const { finalSteps: _, ...settings } = { ...asked(), estimator: label };
   const learned = await finished(recorded(problem, steps, options, { name, out: options.out, settings }));
   const { lambda } = learned.hyper;
   const tested = async (parameters: Readonly<Record<string, Values>>) =>

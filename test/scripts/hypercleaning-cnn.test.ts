@@ -80,6 +80,10 @@ test("prints a table: validation on batches of test images, a warm start, a last
     "warm; tested: w_T of the last outer step; retrained: 4 steps from w_0 with the learned weights",
   );
   expect(stdout).toContain("one seed, 0");
+
+  const longer = await run([...flags, ...more.with(-1, "6"), "--resume"]);
+  expect(longer.code, longer.stderr).toBe(0);
+  expect(longer.stdout).toContain("retrained: 6 steps from w_0");
 });
 
 test("Ctrl-C ends after the step at hand, with the rows until then", async () => {
