@@ -2,22 +2,19 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { chromiumOptions } from "./src/cli/chromium.ts";
-import { AdapterError, type AdapterRequest, releaseGpu, requestAdapter } from "./src/host/gpu.ts";
+import { bundledVulkan } from "./src/host/bundled.ts";
+import { AdapterError, releaseGpu, requestAdapter } from "./src/host/gpu.ts";
 import { environment, runtime } from "./src/host/runtime.ts";
 
 // Most of a test's time goes into kernels that run once. The SwiftShader that npm brings compiles them several times
 // faster than lavapipe, so that without a real GPU it is what the tests run on; whoever names an adapter gets that.
-if (
-  environment("HYPERGRAD_ADAPTER") === undefined &&
-  !(await has("hardware")) &&
-  (await has("swiftshader"))
-) {
+if (environment("HYPERGRAD_ADAPTER") === undefined && !(await hasGpu()) && (await hasSwiftShader())) {
   process.env.HYPERGRAD_ADAPTER = "swiftshader";
 }
 
-async function has(adapter: AdapterRequest): Promise<boolean> {
+async function hasGpu(): Promise<boolean> {
   try {
-    await requestAdapter({ adapter });
+    await requestAdapter({ adapter: "hardware" });
     return true;
   } catch (error) {
     if (error instanceof AdapterError) return false;
@@ -25,6 +22,14 @@ async function has(adapter: AdapterRequest): Promise<boolean> {
   } finally {
     releaseGpu();
   }
+}
+
+/** Without an adapter of it: that would change how this process, which only starts the others, polls. */
+function hasSwiftShader(): Promise<boolean> {
+  return bundledVulkan().then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The kernel suite, the same in every runtime. */
