@@ -1,4 +1,5 @@
 import type { AdapterTraits } from "../shaders/variants.ts";
+import { inParts } from "../src/bilevel/lane_sums.ts";
 import { bilevel } from "../src/bilevel/problem.ts";
 import { sgd } from "../src/bilevel/sgd.ts";
 import { Unroll } from "../src/bilevel/unroll.ts";
@@ -131,7 +132,7 @@ export interface FlatWork {
   readonly flops: number;
 }
 
-/** A kernel over flat vectors of P elements, taken out of an outer step as the engine records it. */
+/** A kernel over flat vectors of P elements, with the one that leaves a sum in parts for it, taken out of an outer step as the engine records it. */
 export function flat(
   name: string,
   parameters: number,
@@ -141,11 +142,17 @@ export function flat(
     name,
     mode: "primal",
     dispatches(gpu) {
-      const found = outerStep(gpu, parameters).dispatches.filter((dispatch) => dispatch.label === label)[
-        index
-      ];
+      const { dispatches } = outerStep(gpu, parameters);
+      const found = dispatches.filter((dispatch) => dispatch.label === label)[index];
       if (found === undefined) throw new Error(`an outer step has no kernel "${label}" number ${index}`);
-      return [{ ...found, bytes: 4 * touched * parameters, flops: flops * parameters }];
+      const before = dispatches[dispatches.indexOf(found) - 1]!;
+      const work = { bytes: 4 * touched * parameters, flops: flops * parameters };
+      return before.label === inParts(label)
+        ? [
+            { ...before, ...work },
+            { ...found, bytes: 0, flops: 0 },
+          ]
+        : [{ ...found, ...work }];
     },
   };
 }

@@ -1,8 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { at, float, input, output, type View } from "./operand.ts";
-import { foldTree } from "./tree.ts";
-
-const WIDTH = 256;
+import { AFTER, type Finish, type LaneSum } from "./lane_sum.ts";
+import { at, float, input, linearMain, output, type View } from "./operand.ts";
 
 /** What a solve came to. */
 export const SOLVE = { running: 0, converged: 1, negativeCurvature: 2, zeroRightHandSide: 3 } as const;
@@ -13,52 +11,37 @@ export const SOLVE_ROW = 4;
 /** Of ‖r‖ to ‖g‖: a number, or bound as a buffer that holds one. */
 export type Tolerance = number | "bound";
 
-const declare = (binding: number, tolerance: Tolerance) =>
-  input(binding, "tolerance", tolerance === "bound" ? { offset: 0, lane: 0 } : undefined);
+const one: View = { offset: 0, lane: 1 };
 
 const squared = (tolerance: Tolerance) =>
   tolerance === "bound" ? "tolerance[0] * tolerance[0]" : float(tolerance * tolerance);
 
-const record = `struct Solve { status: u32, iterations: u32, residual: f32, norm: f32 }
-@group(0) @binding(0) var<storage, read_write> solves: array<Solve>;
-var<workgroup> sums: array<f32, ${WIDTH}>;
-var<workgroup> total: f32;`;
+const record = (binding: number, access: "read" | "read_write") =>
+  `struct Solve { status: u32, iterations: u32, residual: f32, norm: f32 }
+@group(0) @binding(${binding}) var<storage, ${access}> solves: array<Solve>;`;
 
-const head = `@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let lane = group.z;`;
-
-/** WGSL that leaves the sum of `term` over a lane's elements in `name`, the same in all invocations. */
-function sum(name: string, count: number, term: string): string {
-  return `
-  var ${name}_part = 0.0;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) { ${name}_part += ${term}; }
-  sums[local] = ${name}_part;
-  ${foldTree("sums", WIDTH)}
-  if (local == 0u) { total = sums[0]; }
-  let ${name} = workgroupUniformLoad(&total);`;
-}
+const declareTolerance = (binding: number, tolerance: Tolerance) =>
+  input(binding, "tolerance", tolerance === "bound" ? { offset: 0, lane: 0 } : undefined);
 
 /**
- * Begins conjugate gradients on H q = g, a workgroup a lane: r = g and q = 0, or with `warm` r = g - Hq for the q
- * that is there; d = r.
+ * Conjugate gradients on H q = g begin: r = g and q = 0, or with `warm` r = g - Hq for the q that is there; d = r. The
+ * sums are ‖g‖² and ‖r‖².
  */
-export function conjugateBegin(
-  count: number,
-  flat: View,
-  { tolerance, warm }: { tolerance: Tolerance; warm: boolean },
-): string {
+export function conjugateStart(count: number, flat: View, { warm }: { warm: boolean }): LaneSum {
   const j = at(flat, "i");
-  return wgsl`
-${record}
-${input(1, "g", flat)}
-${output(2, "q", flat)}
-${output(3, "r", flat)}
-${output(4, "d", flat)}
-${input(5, "hq", warm ? flat : undefined)}
-${declare(6, tolerance)}
-${head}
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) {
+  return {
+    count,
+    type: "vec2f",
+    declarations: wgsl`
+${input(0, "g", flat)}
+${output(1, "r", flat)}
+${output(2, "d", flat)}
+#if ${warm}
+${input(3, "hq", flat)}
+#else
+${output(3, "q", flat)}
+#endif`,
+    before: wgsl`
 #if ${warm}
     let residual = g[${j}] - hq[${j}];
 #else
@@ -66,58 +49,79 @@ ${head}
     q[${j}] = 0.0;
 #endif
     r[${j}] = residual;
-    d[${j}] = residual;
-  }
-${sum("gg", count, `g[${j}] * g[${j}]`)}
-${sum("rr", count, `r[${j}] * r[${j}]`)}
-  if (local == 0u) {
-    var status = ${SOLVE.running}u;
-    if (rr <= ${squared(tolerance)} * gg) { status = ${SOLVE.converged}u; }
-    if (gg == 0.0) { status = ${SOLVE.zeroRightHandSide}u; }
-    solves[lane] = Solve(status, 0u, rr, gg);
-  }
-  // With g = 0 the answer is 0, also after a warm start from elsewhere.
-  if (gg == 0.0) {
-    for (var i = local; i < ${count}u; i += ${WIDTH}u) { q[${j}] = 0.0; }
-  }
-}`;
+    d[${j}] = residual;`,
+    term: `vec2f(g[${j}] * g[${j}], residual * residual)`,
+  };
 }
 
-/**
- * One iteration after Hd is there: a = ⟨r, r⟩ / ⟨d, Hd⟩, q += a d, r -= a Hd, d = r + (⟨r', r'⟩ / ⟨r, r⟩) d. Once the
- * residual is small enough, or d has no positive curvature, nothing moves any more.
- */
-export function conjugateStep(count: number, flat: View, { tolerance }: { tolerance: Tolerance }): string {
+/** The record of a solve that begins with these ‖g‖² and ‖r‖². */
+export const recordStart = (tolerance: Tolerance): Finish => ({
+  declarations: `${record(AFTER, "read_write")}
+${declareTolerance(AFTER + 1, tolerance)}`,
+  code: `var status = ${SOLVE.running}u;
+    if (sum.y <= ${squared(tolerance)} * sum.x) { status = ${SOLVE.converged}u; }
+    if (sum.x == 0.0) { status = ${SOLVE.zeroRightHandSide}u; }
+    solves[lane] = Solve(status, 0u, sum.y, sum.x);`,
+});
+
+/** a = ‖r‖² / ⟨d, Hd⟩, the sum, or 0 where the solve has ended, as it does where d has no positive curvature. */
+export const stepLength: Finish = {
+  declarations: `${record(AFTER, "read_write")}
+${output(AFTER + 1, "lengths", one)}`,
+  code: `var a = 0.0;
+    if (solves[lane].status == ${SOLVE.running}u) {
+      if (sum > 0.0) { a = solves[lane].residual / sum; } else { solves[lane].status = ${SOLVE.negativeCurvature}u; }
+    }
+    lengths[lane] = a;`,
+};
+
+/** q += a d, r -= a Hd, where the solve goes on; the sum is the new ‖r‖². */
+export function conjugateStep(count: number, flat: View): LaneSum {
   const j = at(flat, "i");
-  return wgsl`
-${record}
+  return {
+    count,
+    declarations: `${input(0, "d", flat)}
 ${input(1, "hd", flat)}
 ${output(2, "q", flat)}
 ${output(3, "r", flat)}
-${output(4, "d", flat)}
-${declare(5, tolerance)}
-var<workgroup> state: Solve;
-${head}
-  if (local == 0u) { state = solves[lane]; }
-  let before = workgroupUniformLoad(&state);
-  if (before.status != ${SOLVE.running}u) { return; }
-${sum("curvature", count, `d[${j}] * hd[${j}]`)}
-  if (!(curvature > 0.0)) {
-    if (local == 0u) { solves[lane].status = ${SOLVE.negativeCurvature}u; }
-    return;
-  }
-  let a = before.residual / curvature;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) {
-    q[${j}] += a * d[${j}];
-    r[${j}] -= a * hd[${j}];
-  }
-${sum("rr", count, `r[${j}] * r[${j}]`)}
-  let b = rr / before.residual;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) { d[${j}] = r[${j}] + b * d[${j}]; }
-  if (local == 0u) {
-    var status = ${SOLVE.running}u;
-    if (rr <= ${squared(tolerance)} * before.norm) { status = ${SOLVE.converged}u; }
-    solves[lane] = Solve(status, before.iterations + 1u, rr, before.norm);
-  }
+${input(4, "lengths", one)}`,
+    before: `let a = lengths[lane];
+    if (a != 0.0) {
+      q[${j}] += a * d[${j}];
+      r[${j}] -= a * hd[${j}];
+    }`,
+    term: `r[${j}] * r[${j}]`,
+  };
+}
+
+/** The record after an iteration, and b = ‖r'‖² / ‖r‖², or 0 where the solve had ended. */
+export const recordStep = (tolerance: Tolerance): Finish => ({
+  declarations: `${record(AFTER, "read_write")}
+${output(AFTER + 1, "ratios", one)}
+${declareTolerance(AFTER + 2, tolerance)}`,
+  code: `let solve = solves[lane];
+    var b = 0.0;
+    if (solve.status == ${SOLVE.running}u) {
+      var status = ${SOLVE.running}u;
+      if (sum <= ${squared(tolerance)} * solve.norm) { status = ${SOLVE.converged}u; }
+      solves[lane] = Solve(status, solve.iterations + 1u, sum, solve.norm);
+      b = sum / solve.residual;
+    }
+    ratios[lane] = b;`,
+});
+
+/** d = r + b d while the solve goes on. With g = 0 the answer is q = 0, also after a warm start from elsewhere. */
+export function conjugateTurn(count: number, flat: View): string {
+  const j = at(flat, "i");
+  return wgsl`
+${record(0, "read")}
+${input(1, "r", flat)}
+${output(2, "d", flat)}
+${output(3, "q", flat)}
+${input(4, "ratios", one)}
+${linearMain(count)}
+  let status = solves[lane].status;
+  if (status == ${SOLVE.running}u) { d[${j}] = r[${j}] + ratios[lane] * d[${j}]; }
+  if (status == ${SOLVE.zeroRightHandSide}u) { q[${j}] = 0.0; }
 }`;
 }

@@ -1,7 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
+import { AFTER, type Finish } from "./lane_sum.ts";
 import { at, float, input, linearMain, output, type View } from "./operand.ts";
-import { foldTree } from "./tree.ts";
 
 /** y = decay y + factor c x, elementwise over `count` elements a lane; decay and c may be read from buffers. */
 export function accumulate(
@@ -22,68 +22,17 @@ ${linearMain(count)}
 }`;
 }
 
-const WIDTH = 256;
-
-/**
- * out[element] += factor c <a, b>, a workgroup for each lane: strided partial sums, then a tree in fixed order.
- * `element` is WGSL of `step` and `lane`.
- */
-export function addDot(
-  count: number,
-  a: View,
-  b: View,
+/** out[element] += factor c sum; `element` is WGSL of `step` and `lane`. */
+export function addTo(
   out: View & { readonly element: string },
   { factor, scale }: { factor: number; scale: Coefficient },
-): string {
-  return wgsl`
-${input(0, "lefts", a)}
-${input(1, "rights", b)}
-${output(2, "outs", out)}
-${declareCoefficient(3, "scale", scale)}
-${stepTable(4)}
-var<workgroup> sums: array<f32, ${WIDTH}>;
-@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let lane = group.z;
-  var sum = 0.0;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) { sum += lefts[${at(a, "i")}] * rights[${at(b, "i")}]; }
-  sums[local] = sum;
-  ${foldTree("sums", WIDTH)}
-  if (local == 0u) {
-    let j = ${at(out, out.element)};
-    outs[j] += ${float(factor)} * ${coefficient("scale", scale)} * sums[0];
-  }
-}`;
-}
-
-/** squares[first + lane] = ‖x‖², with `other` ‖x - y‖²; a workgroup for each lane. */
-export function squaredLength(
-  count: number,
-  flat: View,
-  { first, other }: { first: number; other: boolean },
-): string {
-  const j = at(flat, "i");
-  return wgsl`
-${input(0, "xs", flat)}
-${input(1, "ys", other ? flat : undefined)}
-${output(2, "squares", { offset: 0, lane: 0 })}
-var<workgroup> sums: array<f32, ${WIDTH}>;
-@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let lane = group.z;
-  var sum = 0.0;
-  for (var i = local; i < ${count}u; i += ${WIDTH}u) {
-#if ${other}
-    let x = xs[${j}] - ys[${j}];
-#else
-    let x = xs[${j}];
-#endif
-    sum += x * x;
-  }
-  sums[local] = sum;
-  ${foldTree("sums", WIDTH)}
-  if (local == 0u) { squares[${first}u + lane] = sums[0]; }
-}`;
+): Finish {
+  return {
+    declarations: `${output(AFTER, "outs", out)}
+${declareCoefficient(AFTER + 1, "scale", scale)}
+${stepTable(AFTER + 2)}`,
+    code: `outs[${at(out, out.element)}] += ${float(factor)} * ${coefficient("scale", scale)} * sum;`,
+  };
 }
 
 /** y = factor · sum of x over the lanes, in their order. */

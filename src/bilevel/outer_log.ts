@@ -1,5 +1,5 @@
 import { SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
-import { squaredLength } from "../../shaders/flat.ts";
+import { squaredLength, store } from "../../shaders/lane_sum.ts";
 import { LOG_LANE, type LogRow, logWords, outerLog } from "../../shaders/outer_step.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Sequence } from "../gpu/dispatch.ts";
@@ -59,13 +59,14 @@ export class OuterLog {
   record(sequence: Sequence, { vectors, outerLoss, solve }: Unroll, gradient: Block, count: number): void {
     const { norms } = this.#row;
     const squares = new Block("squared norms", "bookkeeping", 4 * norms);
-    sequence.add({
+    vectors.sums.record(sequence, {
       label: "squared norm",
-      code: squaredLength(count, { offset: 0, lane: vectors.lane.a }, { first: 0, other: false }),
-      bindings: bindings(["read", { block: gradient }], undefined, ["overwrite", { block: squares }]),
-      grid: [1, 1, norms],
-      flops: 2 * count,
-      bytes: 4 * count * norms,
+      lanes: norms,
+      sum: squaredLength(count, { offset: 0, lane: vectors.lane.a }),
+      operands: [["read", { block: gradient }]],
+      finish: store(0),
+      results: [["overwrite", { block: squares }]],
+      flops: 2,
     });
     sequence.add({
       label: "log",

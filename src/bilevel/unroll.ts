@@ -1,10 +1,11 @@
-import { contraction } from "../../shaders/contraction.ts";
+import { contraction, curvatureAlong } from "../../shaders/contraction.ts";
 import type { View } from "../../shaders/operand.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import { bindings, Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Columns } from "./columns.ts";
 import { FixedPoint } from "./fixed_point.ts";
+import type { RecordedSum } from "./lane_sums.ts";
 import type { Problem } from "./problem.ts";
 import { ProblemError } from "./problem_error.ts";
 import { type Point, type ProductHalves, Programs } from "./programs.ts";
@@ -219,15 +220,22 @@ export class Unroll {
     const { adjoint, curvature } = this.vectors;
     const { lr, momentum = { value: 0 } } = this.#problem;
     const [rate, mu] = [coefficientOf(lr), coefficientOf(momentum)];
-    const code = contraction({ ...this.flat, rate, momentum: mu, smoothing, first: t === 1 });
-    this.perLane("contraction", code, 4 * this.flat.count, [
-      ["read", { block: adjoint }],
-      ["read", { block: curvature }],
-      [t === 1 ? "overwrite" : "write", { block: gamma }],
-      this.vectors.coefficient(rate),
-      this.vectors.coefficient(mu),
-      ["uniform", this.vectors.row(t)],
-    ]);
+    this.sum({
+      label: "contraction",
+      sum: curvatureAlong(this.flat.count, this.flat.view),
+      operands: [
+        ["read", { block: adjoint }],
+        ["read", { block: curvature }],
+      ],
+      finish: contraction({ rate, momentum: mu, smoothing, first: t === 1 }),
+      results: [
+        [t === 1 ? "overwrite" : "write", { block: gamma }],
+        this.vectors.coefficient(rate),
+        this.vectors.coefficient(mu),
+        ["uniform", this.vectors.row(t)],
+      ],
+      flops: 4,
+    });
   }
 
   /** h ← decay h + weight H_αw r. */
@@ -257,6 +265,16 @@ export class Unroll {
       count: this.#problem.leaves.parameterLayout.size,
       view: { offset: 0, lane: this.vectors.lane.w },
     };
+  }
+
+  /** Sums over vectors like w, and what is made of them, one in each lane. */
+  sum(given: Omit<RecordedSum, "lanes">): void {
+    this.vectors.sums.record(this.main, { ...given, lanes: this.lanes });
+  }
+
+  /** A kernel of an estimator's own over the elements of vectors like w; `touched` numbers of each. */
+  elementwise(label: string, touched: number, code: string, list: Parameters<typeof bindings>): void {
+    this.vectors.dispatch(this.main, label, this.flat.count, touched, code, list);
   }
 
   /** A kernel of an estimator's own, a workgroup for each lane. */

@@ -1,10 +1,12 @@
 import { CONTRACTION_LANE } from "../../shaders/contraction.ts";
 import { fill, stridedCopy } from "../../shaders/copy.ts";
-import { accumulate, addDot } from "../../shaders/flat.ts";
+import { accumulate, addTo } from "../../shaders/flat.ts";
+import { dot } from "../../shaders/lane_sum.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import { align, Block, OFFSET_ALIGNMENT, type Resource, type Role } from "../gpu/block.ts";
 import { type Binding, bindings, type Sequence } from "../gpu/dispatch.ts";
 import type { InnerKernels, RingMaker } from "./inner_optimizer.ts";
+import { LaneSums } from "./lane_sums.ts";
 import type { Problem } from "./problem.ts";
 import { type Coefficient, coefficientOf } from "./rate.ts";
 import { Trajectory } from "./trajectory.ts";
@@ -48,6 +50,7 @@ export class Vectors {
   /** Stored w_{t-1}. */
   readonly storedParameters: Trajectory;
   readonly optimizer: InnerKernels;
+  readonly sums = new LaneSums();
   /** Elements from one lane to the next, of vectors like w and of vectors like α. */
   readonly lane: { readonly w: number; readonly a: number };
   readonly #initial: Block;
@@ -229,20 +232,21 @@ export class Vectors {
     weight: { factor: number; scale: Coefficient },
     lanes: number,
   ): void {
-    const count = this.#problem.leaves.parameterLayout.size;
-    sequence.add({
+    this.sums.record(sequence, {
       label: "dot",
-      code: addDot(count, left, right, out, weight),
-      bindings: bindings(
+      lanes,
+      sum: dot(this.#problem.leaves.parameterLayout.size, left, right),
+      operands: [
         ["read", a],
         ["read", b],
+      ],
+      finish: addTo(out, weight),
+      results: [
         ["write", { block: this.hypergradient }],
         this.coefficient(weight.scale),
         ["uniform", this.row(t)],
-      ),
-      grid: [1, 1, lanes],
-      flops: 2 * count,
-      bytes: 8 * count * lanes,
+      ],
+      flops: 2,
     });
   }
 

@@ -1,4 +1,13 @@
-import { conjugateBegin, conjugateStep, SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
+import {
+  conjugateStart,
+  conjugateStep,
+  conjugateTurn,
+  recordStart,
+  recordStep,
+  SOLVE_ROW,
+  stepLength,
+} from "../../shaders/conjugate_gradient.ts";
+import { dot } from "../../shaders/lane_sum.ts";
 import type { Unroll } from "../bilevel/unroll.ts";
 import { Block } from "../gpu/block.ts";
 
@@ -18,6 +27,9 @@ export class ConjugateGradients {
   readonly #options: ConjugateOptions;
   readonly #residual: Block;
   readonly #direction: Block;
+  /** a and b of each lane. */
+  readonly #lengths: Block;
+  readonly #ratios: Block;
 
   constructor(unroll: Unroll, options: ConjugateOptions) {
     this.#unroll = unroll;
@@ -25,6 +37,8 @@ export class ConjugateGradients {
     this.q = unroll.vector("q");
     this.#residual = unroll.vector("residual");
     this.#direction = unroll.vector("conjugate direction");
+    this.#lengths = new Block("cg lengths", "bookkeeping", 4 * unroll.lanes);
+    this.#ratios = new Block("cg ratios", "bookkeeping", 4 * unroll.lanes);
     this.solves = new Block("solves", "bookkeeping", 4 * SOLVE_ROW * unroll.lanes);
   }
 
@@ -36,15 +50,20 @@ export class ConjugateGradients {
     const { warm } = this.#options;
     const { tolerance, bound } = this.#tolerance();
     if (warm) unroll.frozenProduct(this.q, { parameters: true, hyper: false });
-    unroll.perLane("cg begin", conjugateBegin(count, view, { tolerance, warm }), 6 * count, [
-      ["overwrite", { block: this.solves }],
-      ["read", { block: adjoint }],
-      [warm ? "write" : "overwrite", { block: this.q }],
-      ["overwrite", { block: this.#residual }],
-      ["overwrite", { block: this.#direction }],
-      warm ? ["read", { block: curvature }] : undefined,
-      bound,
-    ]);
+    const state = warm ? (["read", curvature] as const) : (["overwrite", this.q] as const);
+    unroll.sum({
+      label: "cg begin",
+      sum: conjugateStart(count, view, { warm }),
+      operands: [
+        ["read", { block: adjoint }],
+        ["overwrite", { block: this.#residual }],
+        ["overwrite", { block: this.#direction }],
+        [state[0], { block: state[1] }],
+      ],
+      finish: recordStart(tolerance),
+      results: [["overwrite", { block: this.solves }], bound],
+      flops: 6,
+    });
   }
 
   /** A product each; those after the end of the solve change nothing. */
@@ -52,16 +71,41 @@ export class ConjugateGradients {
     const unroll = this.#unroll;
     const { count, view } = unroll.flat;
     const { tolerance, bound } = this.#tolerance();
-    const step = conjugateStep(count, view, { tolerance });
+    const [q, r, d, product] = [this.q, this.#residual, this.#direction, unroll.vectors.curvature];
+    const solves = ["write", { block: this.solves }] as const;
     for (let k = 0; k < iterations; k++) {
-      unroll.frozenProduct(this.#direction, { parameters: true, hyper: false });
-      unroll.perLane("cg step", step, 10 * count, [
-        ["write", { block: this.solves }],
-        ["read", { block: unroll.vectors.curvature }],
-        ["write", { block: this.q }],
-        ["write", { block: this.#residual }],
-        ["write", { block: this.#direction }],
-        bound,
+      unroll.frozenProduct(d, { parameters: true, hyper: false });
+      unroll.sum({
+        label: "cg curvature",
+        sum: dot(count, view, view),
+        operands: [
+          ["read", { block: d }],
+          ["read", { block: product }],
+        ],
+        finish: stepLength,
+        results: [solves, ["overwrite", { block: this.#lengths }]],
+        flops: 2,
+      });
+      unroll.sum({
+        label: "cg step",
+        sum: conjugateStep(count, view),
+        operands: [
+          ["read", { block: d }],
+          ["read", { block: product }],
+          ["write", { block: q }],
+          ["write", { block: r }],
+          ["read", { block: this.#lengths }],
+        ],
+        finish: recordStep(tolerance),
+        results: [solves, ["overwrite", { block: this.#ratios }], bound],
+        flops: 6,
+      });
+      unroll.elementwise("cg turn", 3, conjugateTurn(count, view), [
+        ["read", { block: this.solves }],
+        ["read", { block: r }],
+        ["write", { block: d }],
+        ["write", { block: q }],
+        ["read", { block: this.#ratios }],
       ]);
     }
   }

@@ -1,6 +1,7 @@
 import { SOLVE_ROW } from "../../shaders/conjugate_gradient.ts";
-import { squaredLength, sumLanes } from "../../shaders/flat.ts";
+import { sumLanes } from "../../shaders/flat.ts";
 import { hyperStep, REPORT, report, SQUARES } from "../../shaders/hoag.ts";
+import { type LaneSum, squaredDistance, squaredLength, store } from "../../shaders/lane_sum.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import { groupOf } from "../bilevel/group.ts";
 import { type LinearSolve, solveOf } from "../bilevel/linear_solve.ts";
@@ -188,15 +189,26 @@ function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: nu
       bytes: 12 * elements,
     });
 
+  /** Of vectors like α. */
+  const square = (label: string, sum: LaneSum, index: number, ...of: Block[]) =>
+    unroll.vectors.sums.record(unroll.main, {
+      ...{ label, lanes: 1, sum, flops: 2 },
+      operands: of.map((block) => ["read", { block }]),
+      finish: store(index),
+      results: [["write", { block: blocks.squares }]],
+    });
+
   const measure = unroll.part("measure", () => {
     unroll.innerGradient();
     const { count: weights, view } = unroll.flat;
-    const code = squaredLength(weights, view, { first: SQUARES.lanes, other: false });
-    unroll.perLane("squared norm", code, 2 * weights, [
-      ["read", { block: gradient }],
-      undefined,
-      ["write", { block: blocks.squares }],
-    ]);
+    unroll.sum({
+      label: "squared norm",
+      sum: squaredLength(weights, view),
+      operands: [["read", { block: gradient }]],
+      finish: store(SQUARES.lanes),
+      results: [["write", { block: blocks.squares }]],
+      flops: 2,
+    });
   });
   const inner = unroll.part("inner steps", () => {
     for (let t = 1; t <= steps; t++) unroll.innerStep(t, { store: false });
@@ -215,11 +227,7 @@ function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: nu
         ["write", { block: blocks.gradient }],
       ]);
     }
-    kernel("squared norm", 1, squaredLength(count, flat, { first: SQUARES.hypergradient, other: false }), [
-      ["read", { block: blocks.gradient }],
-      undefined,
-      ["write", { block: blocks.squares }],
-    ]);
+    square("squared norm", squaredLength(count, flat), SQUARES.hypergradient, blocks.gradient);
   });
   const move = unroll.part("move", () => {
     kernel("outer step", count, hyperStep(count), [
@@ -232,11 +240,7 @@ function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: nu
       for (const projection of constraints[name]?.record(hyper, groupOf(problem, name)) ?? [])
         unroll.main.add(projection);
     }
-    kernel("squared move", 1, squaredLength(count, flat, { first: SQUARES.move, other: true }), [
-      ["read", { block: hyper }],
-      ["read", { block: blocks.before }],
-      ["write", { block: blocks.squares }],
-    ]);
+    square("squared move", squaredDistance(count, flat), SQUARES.move, hyper, blocks.before);
   });
   const gather = unroll.part("report", () =>
     kernel("report", 1, report(lanes), [

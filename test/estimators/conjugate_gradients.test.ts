@@ -1,9 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
-import type { Problem } from "../../src/bilevel/problem.ts";
+import { bilevel, type Problem } from "../../src/bilevel/problem.ts";
+import { sgd } from "../../src/bilevel/sgd.ts";
 import { type CgOptions, cg } from "../../src/estimators/cg.ts";
 import { neumann } from "../../src/estimators/neumann.ts";
-import { values } from "../../src/graph/values.ts";
+import { square } from "../../src/graph/operations/elementwise.ts";
+import { scale, sub } from "../../src/graph/operations/linear_combination.ts";
+import { mul } from "../../src/graph/operations/multiply.ts";
+import { sum } from "../../src/graph/operations/reduce.ts";
+import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import { perLane, values, zeros } from "../../src/graph/values.ts";
 import { Random } from "../../src/random.ts";
 import { norm, numbers, relativeError } from "../bilevel/vectors.ts";
 import { withGpu } from "../support/gpu.ts";
@@ -72,6 +78,30 @@ test.each([1, 2, 3, 5, 8])("%d distinct eigenvalues take as many iterations", as
       ),
     ).toBeLessThan(3e-5);
   }
+});
+
+test("20,000 unknowns, whose sums come in parts, and two lanes", async () => {
+  const size = 20_000;
+  const eigenvalues = Float32Array.from({ length: size }, (_, i) => 1 + (i % 3));
+  const g = normals(random, 2 * size);
+  const problem = bilevel({
+    parameters: { w: perLane(values(g, [2, size])) },
+    hyper: { alpha: perLane(zeros([2, size])) },
+    lanes: 2,
+    inner: {
+      data: { d: values(eigenvalues, [size]) },
+      loss: ({ w }, { alpha }, { d }) => sub(scale(0.5, sum(mul(d!, square(w)))), sum(mul(w, alpha))),
+      steps: 1,
+      optimizer: sgd({ lr: 0 }),
+    },
+    outer: { loss: ({ w }) => scale(0.5, squaredNorm(w)) },
+  });
+  const { q, solves } = await once(problem, { iterations: 8, tolerance: 1e-5 });
+  expect(solves.map(({ status, iterations }) => [status, iterations])).toEqual(
+    new Array(2).fill(["converged", 3]),
+  );
+  const exact = g.map((value, i) => value / eigenvalues[i % size]!);
+  expect(relativeError(q, exact)).toBeLessThan(3e-5);
 });
 
 test("scaling either loss by a power of two scales q, and changes neither iterations nor residual", async () => {
