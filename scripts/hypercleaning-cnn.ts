@@ -16,10 +16,12 @@ import {
   corruptLabels,
   crossEntropy,
   type Estimator,
+  fanInUniform,
   filled,
   firstOrder,
   formatBytes,
   Gpu,
+  heNormal,
   hypergradient,
   type MemoryReport,
   mean,
@@ -103,6 +105,12 @@ const options = await parseArguments(
       8,
     ),
     norm: option("--norm", { description: message`batch normalization after each convolution` }),
+    initial: withDefault(
+      option("--initial", choice(["he", "uniform"]), {
+        description: message`first weights: normal with variance 2 / inputs, or uniform within ±1 / √inputs, as PyTorch's layers have them`,
+      }),
+      "he" as const,
+    ),
     ...sizeFlags({ train: 1000, val: 1000, glyphTest: TEST_GLYPHS }),
     val: withDefault(
       option("--val", orWord(["test"], positiveInteger("N")), {
@@ -147,6 +155,7 @@ const models = Array.from({ length: seeds }, (_, lane) =>
     layers: Array.from({ length: options.layers }, () => ({ channels: options.channels, pool: 2 })),
     classes: train.classes,
     norm: options.norm,
+    initial: { he: heNormal, uniform: fanInUniform }[options.initial],
     seed: options.seed + lane,
   }),
 );

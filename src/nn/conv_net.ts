@@ -9,7 +9,7 @@ import { formatShape, ShapeError } from "../graph/shape.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { filled, type Values, zeros } from "../graph/values.ts";
 import { Random } from "../random.ts";
-import { heNormal } from "./initial.ts";
+import { heNormal, type Initial } from "./initial.ts";
 import type { Model } from "./models.ts";
 
 /**
@@ -38,13 +38,15 @@ export interface ConvNetOptions {
   readonly activation?: (x: Tensor) => Tensor;
   /** Batch normalization after each convolution, with a factor and a shift for each channel instead of a bias. */
   readonly norm?: boolean;
+  /** Of the weights; default `heNormal`. */
+  readonly initial?: Initial;
   readonly seed?: number;
 }
 
 /**
- * Convolutional layers and a dense one. Layer l, counted from 1 and the dense one last, has `weight{l}`, normal with
- * variance 2 / inputs (He et al. 2015), and `bias{l}` from zero, or with `norm` `scale{l}` from one and `shift{l}` from
- * zero. Inputs are [n × c·h·w] or [n×c×h×w]. @throws ShapeError where a layer leaves nothing of an image
+ * Convolutional layers and a dense one. Layer l, counted from 1 and the dense one last, has `weight{l}` as `initial`
+ * draws it, and `bias{l}` from zero, or with `norm` `scale{l}` from one and `shift{l}` from zero. Inputs are
+ * [n × c·h·w] or [n×c×h×w]. @throws ShapeError where a layer leaves nothing of an image
  */
 export function convNet({
   image: [depth, rows, columns],
@@ -52,6 +54,7 @@ export function convNet({
   classes,
   activation = relu,
   norm = false,
+  initial = heNormal,
   seed = 0,
 }: ConvNetOptions): Model<string> {
   const random = new Random(seed);
@@ -61,7 +64,7 @@ export function convNet({
     ({ channels, kernel = 3, stride = 1, padding = kernel >> 1, pool = 1 }, k) => {
       const along = (length: number) =>
         windowsAlong(windowsAlong(length, kernel, { stride, padding }), pool, { stride: pool, padding: 0 });
-      parameters[`weight${k + 1}`] = heNormal([channels, features[0], kernel, kernel], random);
+      parameters[`weight${k + 1}`] = initial([channels, features[0], kernel, kernel], random);
       if (norm) {
         parameters[`scale${k + 1}`] = filled([channels], 1);
         parameters[`shift${k + 1}`] = zeros([channels]);
@@ -77,7 +80,7 @@ export function convNet({
     },
   );
   const last = layers.length + 1;
-  parameters[`weight${last}`] = heNormal([classes, features[0] * features[1] * features[2]], random);
+  parameters[`weight${last}`] = initial([classes, features[0] * features[1] * features[2]], random);
   parameters[`bias${last}`] = zeros([classes]);
   return {
     parameters,

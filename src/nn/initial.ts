@@ -2,12 +2,22 @@ import { type Shape, size } from "../graph/shape.ts";
 import { type Values, values } from "../graph/values.ts";
 import type { Random } from "../random.ts";
 
-/** First weights [outputs × …] of a layer under a rectifier: normal, with variance 2 / inputs (He et al. 2015). */
-export function heNormal(shape: Shape, random: Random): Values {
-  const count = size(shape);
-  const spread = Math.sqrt((2 * shape[0]!) / count);
-  return values(
-    Float32Array.from({ length: count }, () => spread * random.normal()),
-    shape,
-  );
-}
+/** Draws the first weights of a layer, [outputs × …]. */
+export type Initial = (shape: Shape, random: Random) => Values;
+
+/** Under a rectifier: normal, with variance 2 / inputs (He et al. 2015). */
+export const heNormal: Initial = (shape, random) => {
+  const spread = Math.sqrt(2 / inputsOf(shape));
+  return drawn(shape, () => spread * random.normal());
+};
+
+/** Uniform within ±1 / √inputs, variance 1 / (3 inputs): what PyTorch's layers begin with. */
+export const fanInUniform: Initial = (shape, random) => {
+  const bound = 1 / Math.sqrt(inputsOf(shape));
+  return drawn(shape, () => bound * (2 * random.uniform() - 1));
+};
+
+const inputsOf = (shape: Shape) => size(shape) / shape[0]!;
+
+const drawn = (shape: Shape, draw: () => number) =>
+  values(Float32Array.from({ length: size(shape) }, draw), shape);

@@ -4,7 +4,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { Tensors } from "../graph/trace.ts";
 import { type Values, zeros } from "../graph/values.ts";
 import { Random } from "../random.ts";
-import { heNormal } from "./initial.ts";
+import { heNormal, type Initial } from "./initial.ts";
 
 /** Parameters by name with their first values, and the function of them. */
 export interface Model<W extends string> {
@@ -23,11 +23,15 @@ export function linear(inputs: number, outputs: number): Model<"weight" | "bias"
 
 /**
  * Dense layers of the given widths, inputs first and outputs last, with an activation between. Weights `weight1`, …
- * start normal with variance 2 / inputs (He et al. 2015), biases `bias1`, … at zero.
+ * start as `initial` draws them, biases `bias1`, … at zero.
  */
 export function mlp(
   widths: readonly number[],
-  { activation = relu, seed = 0 }: { activation?: (x: Tensor) => Tensor; seed?: number } = {},
+  {
+    activation = relu,
+    initial = heNormal,
+    seed = 0,
+  }: { activation?: (x: Tensor) => Tensor; initial?: Initial; seed?: number } = {},
 ): Model<string> {
   const random = new Random(seed);
   const layers = widths
@@ -35,7 +39,7 @@ export function mlp(
     .map((outputs, index) => ({ inputs: widths[index]!, outputs, index: index + 1 }));
   const parameters: Record<string, Values> = {};
   for (const { inputs, outputs, index } of layers) {
-    parameters[`weight${index}`] = heNormal([outputs, inputs], random);
+    parameters[`weight${index}`] = initial([outputs, inputs], random);
     parameters[`bias${index}`] = zeros([outputs]);
   }
   return {

@@ -8,7 +8,9 @@ import {
   correct,
   crossEntropy,
   differentiate,
+  fanInUniform,
   firstOrder,
+  heNormal,
   hypergradient,
   mean,
   mul,
@@ -104,18 +106,23 @@ describe("shapes", () => {
   });
 });
 
-test("first weights are normal with variance 2 / inputs, by seed", () => {
-  const { parameters } = convNet(warped);
+test.each([
+  ["normal with variance 2 / inputs", heNormal, 2],
+  ["uniform with variance 1 / (3 inputs)", fanInUniform, 1 / 3],
+] as const)("first weights: %s, by seed", (_name, initial, variance) => {
+  const options = { ...warped, initial };
+  const { parameters } = convNet(options);
   const { data } = parameters.weight4!;
-  const variance = Array.from(data).reduce((sum, value) => sum + value * value, 0) / data.length;
-  // 9216 numbers: their mean square has a relative deviation of √(2 / 9216) = 1.5 %.
-  expect(Math.abs(variance / (2 / (32 * 9)) - 1)).toBeLessThan(0.06);
-  expect(convNet(warped).parameters).toEqual(parameters);
-  expect(convNet({ ...warped, seed: 1 }).parameters.weight1).not.toEqual(parameters.weight1);
-  const normalized = convNet(oneShot).parameters;
-  expect([...normalized.scale1!.data, ...normalized.shift1!.data]).toEqual(
-    Array.from({ length: 128 }, (_, i) => (i < 64 ? 1 : 0)),
-  );
+  const found = Array.from(data).reduce((sum, value) => sum + value * value, 0) / data.length;
+  // Of 9216 numbers the mean square has a relative deviation of at most √(2 / 9216) = 1.5 %.
+  expect(Math.abs(found / (variance / (32 * 9)) - 1)).toBeLessThan(0.06);
+  expect(convNet(options).parameters).toEqual(parameters);
+  expect(convNet({ ...options, seed: 1 }).parameters.weight1).not.toEqual(parameters.weight1);
+});
+
+test("normalized layers begin with factors of one and shifts of zero", () => {
+  const { scale1, shift1 } = convNet(oneShot).parameters;
+  expect([...scale1!.data, ...shift1!.data]).toEqual(Array.from({ length: 128 }, (_, i) => (i < 64 ? 1 : 0)));
 });
 
 test("layers split into those that are chosen and the rest", () => {
