@@ -98,7 +98,7 @@ if (parts.length === 0) throw new UsageError(`--only ${options.only}: no part's 
 
 const gpu = await Gpu.open();
 const adapter = gpu.choice.description;
-// Where PyTorch is to run, if it is not told.
+// Where the peers in Python are to run, if they are not told.
 if (gpu.choice.adapter.info.vendor === "nvidia") process.env.PEER_DEVICE ??= "cuda";
 gpu.close();
 const rows: string[][] = [];

@@ -28,9 +28,9 @@ const options = await parseArguments(
     ),
     only: withDefault(
       option("--only", string({ metavar: "A,B" }), {
-        description: message`Peers to run: jax, tfjs, torch; or none but hypergrad itself with "hypergrad".`,
+        description: message`Peers to run: jax (jax-js), tfjs, and, where Python has them, torch (eager), torch-compile and jax-jit; or none but hypergrad itself with "hypergrad".`,
       }),
-      "jax,tfjs,torch",
+      "jax,tfjs,torch,torch-compile,jax-jit",
     ),
     runs: withDefault(
       option("--runs", positiveInteger(), {

@@ -13,7 +13,7 @@ export async function float64(workload) {
   const job = {
     name: "torch",
     file: process.execPath,
-    args: [join(import.meta.dirname, "torch.mjs"), "--reference"],
+    args: [join(import.meta.dirname, "python.mjs"), "torch", "--reference"],
   };
   const { hypergradients, absent, failed } = await runPeer(job, workload, 1);
   if (!hypergradients) return { without: absent ?? failed };

@@ -8,14 +8,17 @@ import { runPeer } from "./run_peer.mjs";
 import { workloads } from "./workload.mjs";
 
 const here = import.meta.dirname;
+const python = (name) => ({ script: "python.mjs", args: [name] });
 /** A median this many times the fastest run means that something else used the machine. */
 const noisy = 1.5;
 
-/** Built-in peers: their script and the packages that it imports. */
+/** Built-in peers: their script and the packages that it imports; those in Python find their own. */
 const peers = {
   jax: { script: "jax.mjs", packages: ["@jax-js/jax"], shared: ["webgpu", "@sparticuz/chromium"] },
   tfjs: { script: "tfjs.mjs", packages: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"] },
-  torch: { script: "torch.mjs" },
+  torch: python("torch"),
+  "torch-compile": python("torch-compile"),
+  "jax-jit": python("jax-jit"),
 };
 
 const usage = `Usage: node bench/peers/run.mjs [options]
@@ -37,7 +40,10 @@ ${Object.values(workloads)
                          30 s for them stops after fewer, at least 3
   --help                 print this
 
-HYPERGRAD_ADAPTER=lavapipe or swiftshader chooses the WebGPU adapter.`;
+jax is jax-js. torch (eager), torch-compile and jax-jit are run by the first Python that has PyTorch or JAX, and
+are absent without: PYTHON names one that is tried first. PEER_DEVICE=cuda or cpu is where they compute; if it is
+unset, PyTorch takes the CPU and JAX what it finds. HYPERGRAD_ADAPTER=lavapipe or swiftshader chooses the WebGPU
+adapter.`;
 
 /** Wrong arguments: says what and ends with exit code 2. */
 function refuse(message) {
@@ -134,7 +140,11 @@ const { workload, builtIn, commands, runs } = readArguments();
 const has = (name) => workload.peers.includes(name);
 requirePackages(builtIn.filter(has));
 const jobs = [
-  ...builtIn.map((name) => ({ name, file: process.execPath, args: [join(here, peers[name].script)] })),
+  ...builtIn.map((name) => ({
+    name,
+    file: process.execPath,
+    args: [join(here, peers[name].script), ...(peers[name].args ?? [])],
+  })),
   ...commands.map(({ name, line }) => ({ name, file: line, shell: true })),
 ];
 const results = [];

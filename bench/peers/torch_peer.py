@@ -1,62 +1,25 @@
 """PyTorch, on the CPU or with PEER_DEVICE=cuda on a GPU: autograd through the unrolled inner steps, of several tasks side by side.
 
-Reads the workload that torch.mjs dumped into the folder given as the first argument and prints the
-peer's JSON line; with --reference, one of float64 hypergradients that are not timed.
+As torch-compile the whole hypergradient is one compiled function. With --reference the line has float64 hypergradients
+that are not timed.
 """
 
-import base64
-import json
-import math
-import os
-import statistics
-import sys
-import time
+import peer  # before torch, which reads what it sets
+from peer import hyper_names, l2, layers, lr, moved, steps, tasks, workload
 
-THREADS = 2
-# Read when torch is imported. OpenBLAS has threads of its own; OpenMP's must sleep while those work,
-# or the two pools spin against each other, which on busy cores cost several times the time.
-blas_threads = os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.autograd import grad
+from torch.fx.experimental.proxy_tensor import make_fx
 
-WARMUPS = 2
-RUNS = int(os.environ.get("PEER_RUNS") or 7)
-# Like measure.mjs.
-FEWEST = 3
-LONGEST = 30
-
-folder, *flags = sys.argv[1:]
-reference = "--reference" in flags
+compiles = peer.name == "torch-compile"
+if compiles and not hasattr(torch, "compile"):
+    peer.absent(f"torch {torch.__version__} has no torch.compile")
+reference = "--reference" in peer.flags
 dtype = torch.float64 if reference else torch.float32
-device = "cpu" if reference else os.environ.get("PEER_DEVICE") or "cpu"
-with open(os.path.join(folder, "workload.json")) as file:
-    workload = json.load(file)
-steps, lr, momentum, l2 = (workload[name] for name in ("steps", "lr", "momentum", "l2"))
-layers = workload.get("layers")
-tasks = workload["tasks"]
-# The hyperparameters, where they are not the weights of the examples.
-hyper_names = workload["hyper"]
-
-
-def load(name, shape):
-    flat = np.fromfile(os.path.join(folder, name + ".bin"), dtype="<f4")
-    return torch.from_numpy(flat).to(device, dtype).reshape(shape)
-
-
-def examples(part):
-    """Images and labels; of several tasks [tasks × n × …]."""
-    labels = np.fromfile(os.path.join(folder, part + "Y.bin"), dtype="<i4")
-    axes = [tasks, -1] if tasks > 1 else [-1]
-    inputs = workload["image"] if layers else [workload["inputs"]]
-    return load(part + "X", [*axes, *inputs]), torch.from_numpy(labels).to(device).long().reshape(axes)
-
-
-first = {name: load(name, shape) for name, shape in workload["shapes"].items()}
-train, val = examples("train"), examples("val")
+device = "cpu" if reference else peer.device or "cpu"
+if device.startswith("cuda") and not torch.cuda.is_available():
+    peer.absent(f"torch {torch.__version__} finds no GPU for PEER_DEVICE={device}")
 
 
 def conv(x, weight, bias, stride):
@@ -93,107 +56,104 @@ def mean_loss(w, alpha, data):
     return tasks * losses({**w, **alpha}, data, "mean")
 
 
-def inner_loss(w, alpha):
+def inner_loss(w, alpha, train):
     if hyper_names:
         return mean_loss(w, alpha, train)
     loss = (torch.sigmoid(alpha["weights"]) * losses(w, train, "none")).mean()
     return loss + l2 * sum((x * x).sum() for x in w.values()) if l2 else loss
 
 
-def outer_loss(w, alpha):
+def outer_loss(w, alpha, val):
     return mean_loss(w, alpha if hyper_names else {}, val)
 
 
-def start():
-    w = {name: x for name, x in first.items() if name not in hyper_names}
-    if tasks > 1:
-        w = {name: x.expand(tasks, *x.shape).clone() for name, x in w.items()}
-    alpha = {name: first[name].clone().requires_grad_() for name in hyper_names}
-    if not hyper_names:
-        alpha = {"weights": torch.zeros(workload["train"], dtype=dtype, device=device, requires_grad=True)}
-    return w, {name: torch.zeros_like(x) for name, x in w.items()}, alpha
-
-
-def inner_gradient(w, alpha, record):
+def inner_gradient(w, alpha, train, record):
     """`record` keeps its graph, so that it can be differentiated."""
     for x in w.values():
         if not x.requires_grad:
             x.requires_grad_()
-    return grad(inner_loss(w, alpha), list(w.values()), create_graph=record)
+    g = grad(inner_loss(w, alpha, train), list(w.values()), create_graph=record)
+    return dict(zip(w, g))
 
 
-def moved(w, v, g):
-    v = {name: momentum * x + dx for (name, x), dx in zip(v.items(), g)}
-    return {name: x - lr * v[name] for name, x in w.items()}, v
-
-
-def reverse(k):
+def reverse(k, w, v, alpha, train, val):
     """The gradient through the last k steps; k = steps is exact."""
-    w, v, alpha = start()
     frozen = {name: x.detach() for name, x in alpha.items()}
     for _ in range(steps - k):
-        g = inner_gradient(w, frozen, record=False)
+        g = inner_gradient(w, frozen, train, record=False)
         with torch.no_grad():
             w, v = moved(w, v, g)
     for _ in range(k):
-        w, v = moved(w, v, inner_gradient(w, alpha, record=True))
-    return grad(outer_loss(w, alpha), list(alpha.values()))
+        w, v = moved(w, v, inner_gradient(w, alpha, train, record=True))
+    return grad(outer_loss(w, alpha, val), list(alpha.values()))
 
 
-def greedy(gamma):
+def greedy(gamma, w, v, alpha, train, val):
     """Streams the mixed products: the inner gradient's vector product, taken while its graph lives."""
-    w, v, alpha = start()
-    knobs = list(alpha.values())
-    acc = [torch.zeros_like(x) for x in knobs]
+    alphas = list(alpha.values())
+    acc = [torch.zeros_like(x) for x in alphas]
     for _ in range(steps):
-        g = inner_gradient(w, alpha, record=True)
+        g = inner_gradient(w, alpha, train, record=True)
         with torch.no_grad():
             w, v = moved(w, v, g)
         w = {name: x.requires_grad_() for name, x in w.items()}
-        outer = grad(outer_loss(w, alpha), [*w.values(), *knobs], allow_unused=True)
-        mixed = grad(g, knobs, grad_outputs=[-lr * x for x in outer[: len(w)]])
+        outer = grad(outer_loss(w, alpha, val), [*w.values(), *alphas], allow_unused=True)
+        mixed = grad(list(g.values()), alphas, grad_outputs=[-lr * x for x in outer[: len(w)]])
         acc = [gamma * a + m for a, m in zip(acc, mixed)]
     direct = outer[len(w) :]
     return [a if d is None else a + d for a, d in zip(acc, direct)]
 
 
+given = {
+    name: torch.from_numpy(x).to(device, dtype if x.dtype == "f4" else torch.int64)
+    for name, x in peer.numbers().items()
+}
+
+
 def hypergradient(estimator):
-    """Flat, the mean over tasks."""
-    h = greedy(estimator["gamma"]) if "gamma" in estimator else reverse(estimator["k"])
-    return torch.cat([x.flatten() for x in h]) / tasks
+    """A function of the tensors given, in their order: flat, the mean over tasks."""
+
+    def of(*tensors):
+        w, alpha, train, val = peer.parts(dict(zip(given, tensors)))
+        # Copies, as what requires gradients here must not when it is given again.
+        w = {name: (x.expand(tasks, *x.shape) if tasks > 1 else x).clone() for name, x in w.items()}
+        v = {name: torch.zeros_like(x) for name, x in w.items()}
+        alpha = {name: x.clone().requires_grad_() for name, x in alpha.items()}
+        if "gamma" in estimator:
+            h = greedy(estimator["gamma"], w, v, alpha, train, val)
+        else:
+            h = reverse(estimator["k"], w, v, alpha, train, val)
+        return torch.cat([x.flatten() for x in h]) / tasks
+
+    return of
 
 
-def timed(estimator):
-    for _ in range(WARMUPS):
-        hypergradient(estimator).cpu()
-    seconds = []
-    while len(seconds) < RUNS and (len(seconds) < FEWEST or sum(seconds) < LONGEST):
-        began = time.perf_counter()
-        h = hypergradient(estimator).cpu()
-        seconds.append(time.perf_counter() - began)
-    return {
-        "estimator": estimator["name"],
-        "seconds": statistics.median(seconds),
-        "fastest": min(seconds),
-        "runs": len(seconds),
-        "hypergradient": encode(h),
-    }
+def compiled(function):
+    """torch.compile does not differentiate what it compiled twice: it gets all derivatives written out as operations."""
+    with torch.autograd.set_multithreading_enabled(False):  # only this thread's operations are recorded
+        graph = make_fx(function)(*given.values())
+    # Autograd's questions about sizes were recorded too, and one that stays would split what is compiled.
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return torch.compile(graph, mode="reduce-overhead")
 
 
-def encode(h):
-    assert math.isfinite(h.norm().item())
-    return base64.b64encode(h.cpu().numpy().tobytes()).decode()
+def prepare(estimator):
+    function = hypergradient(estimator)
+    if compiles:
+        function = compiled(function)
+    return lambda: function(*given.values()).cpu().numpy()
 
 
-torch.set_num_threads(THREADS)
-about = {"peer": "torch", "version": torch.__version__}
+torch.set_num_threads(peer.THREADS)
+torch.backends.cudnn.allow_tf32 = False
 if reference:
-    values = {estimator["name"]: encode(hypergradient(estimator)) for estimator in workload["estimators"]}
-    print(json.dumps({**about, "backend": "float64", "hypergradients": values}))
+    values = {estimator["name"]: peer.encode(prepare(estimator)()) for estimator in workload["estimators"]}
+    peer.say(version=torch.__version__, hypergradients=values)
 else:
-    rows = [timed(estimator) for estimator in workload["estimators"]]
     if device == "cpu":
-        backend = f"cpu ({torch.get_num_threads()} threads, OpenBLAS {blas_threads})"
+        backend = f"cpu ({torch.get_num_threads()} threads, OpenBLAS {peer.blas_threads})"
     else:
-        backend = f"{device} ({torch.cuda.get_device_name()}), eager"
-    print(json.dumps({**about, "backend": backend, "adapter": None, "rows": rows}))
+        backend = f"{device} ({torch.cuda.get_device_name(device)}), float32 without TF32"
+    how = "torch.compile, reduce-overhead" if compiles else "eager"
+    peer.report(torch.__version__, f"{backend}, {how}", prepare)

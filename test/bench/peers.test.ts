@@ -1,10 +1,13 @@
-import { describe, expect, test } from "vitest";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import { check, firstOf } from "../../bench/peers/agreement.mjs";
 import { firstValues, generate } from "../../bench/peers/generate.mjs";
 import { decode, encode, parameterShapes, warpNames, workloads } from "../../bench/peers/workload.mjs";
 import { size } from "../../src/graph/shape.ts";
 import { convNet, splitLayers } from "../../src/nn/conv_net.ts";
-import { hypergrad } from "../cli/launcher.ts";
+import { hypergrad, start } from "../cli/launcher.ts";
 
 const convolutional = Object.values(workloads).filter(({ layers }) => layers !== undefined);
 
@@ -81,6 +84,39 @@ describe("their agreement", () => {
     expect(check(result("a", 1, 2), expected).rows).toEqual([{ estimator: "rmd" }]);
     expect(check(result("b", 1, 2), expected).rows).toEqual([{ estimator: "rmd", error: 0 }]);
     expect([...decode(encode([1, 2.5]))]).toEqual([1, 2.5]);
+  });
+});
+
+describe("the peers in Python", () => {
+  const folder = mkdtempSync(join(tmpdir(), "hypergrad-python-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** python.mjs with a program in place of Python: sh's `body`, where "$@" are the arguments. */
+  async function run(peer: string, body: string) {
+    const python = join(folder, "python");
+    writeFileSync(python, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    const env = { PYTHON: python, PEER_WORKLOAD: "few-shot" };
+    const { code, stdout, stderr } = await start(
+      process.execPath,
+      ["bench/peers/python.mjs", peer, "--flag"],
+      { env },
+    );
+    expect(code, stderr).toBe(0);
+    return stdout.trim().split("\n");
+  }
+
+  test.each([
+    ["torch", "torch_peer.py", "torch"],
+    ["torch-compile", "torch_peer.py", "torch"],
+    ["jax-jit", "jax_peer.py", "jax"],
+  ])("%s: the Python that imports the library gets the workload, once", async (peer, script, library) => {
+    const asked = `[ "$1" = -c ] && { [ "$2" = "import ${library}, numpy" ]; exit; }`;
+    const [given, about] = await run(peer, `${asked}\necho "$@"\ncat "$3/workload.json"`);
+    const [, path, dumped, ...rest] = given!.split(" ");
+    expect(basename(path!)).toBe(script);
+    expect(rest).toEqual([peer, "--flag"]);
+    expect(JSON.parse(about!)).toMatchObject({ name: "few-shot", hyper: warpNames(workloads["few-shot"]!) });
+    expect(existsSync(dumped!)).toBe(false);
   });
 });
 
