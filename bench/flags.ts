@@ -43,10 +43,13 @@ export function names(text: string): string[] {
     .filter((name) => name !== "");
 }
 
-/** Those whose names contain one of the parts, all without any. */
+/** Those whose names contain one of the parts, all without any. @throws UsageError that lists the names where none does */
 export function named<T extends { readonly name: string }>(items: readonly T[], parts: string): readonly T[] {
   const wanted = names(parts);
-  return items.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  const found = items.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  if (found.length > 0) return found;
+  const all = [...new Set(items.map(({ name }) => `  ${name}`))];
+  throw new UsageError(`--only ${parts}: no name contains that; there are\n${all.join("\n")}`);
 }
 
 /** "5,10" as [5, 10]. @throws UsageError naming the flag */

@@ -10,8 +10,6 @@ import { squaredNorm } from "../src/graph/operations/squared_norm.ts";
 import { gradients } from "../src/graph/reverse.ts";
 import type { Shape } from "../src/graph/shape.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
-import { UsageError } from "../src/host/errors.ts";
-import { named } from "./flags.ts";
 import { flat, type KernelCase, type Mode, operation } from "./kernel_case.ts";
 
 const all: readonly Mode[] = ["primal", "tangent", "dual"];
@@ -170,11 +168,3 @@ export const tunedCases: readonly KernelCase[] = [
   ...convolution(40, 32, 7, 32, 2),
   ...convolution(40, 32, 4, 32),
 ];
-
-/** The cases whose names contain one of the parts, all without any. @throws UsageError that lists them */
-export function casesNamed(parts: string, cases = kernelCases): readonly KernelCase[] {
-  const chosen = named(cases, parts);
-  if (chosen.length > 0) return chosen;
-  const all = [...new Set(cases.map(({ name }) => `  ${name}`))];
-  throw new UsageError(`--only fits no case; there are\n${all.join("\n")}`);
-}

@@ -11,9 +11,9 @@ import { parseArguments } from "../src/host/arguments.ts";
 import { progress } from "../src/host/terminal.ts";
 import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { caseFlags, names, outputFlags, timingFlags } from "./flags.ts";
+import { caseFlags, named, names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase, Mode } from "./kernel_case.ts";
-import { casesNamed } from "./kernel_cases.ts";
+import { kernelCases } from "./kernel_cases.ts";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
@@ -25,7 +25,7 @@ const options = await parseArguments(
   }),
   { description: "Times every kernel by itself, beside the roofline of the same adapter." },
 );
-const chosen = casesNamed(options.only);
+const chosen = named(kernelCases, options.only);
 const effort: Effort = options.quick ? { samples: 1, milliseconds: 1 } : { samples: 9, milliseconds: 20 };
 const gpu = await openForTiming(names(options.toggles));
 const bar = progress({ total: chosen.length + 1, label: "kernels" });

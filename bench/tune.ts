@@ -16,9 +16,9 @@ import { writeFile } from "../src/host/files.ts";
 import { note, progress } from "../src/host/terminal.ts";
 import { digits } from "../src/report/digits.ts";
 import { table } from "../src/report/table.ts";
-import { caseFlags, names, outputFlags, timingFlags } from "./flags.ts";
+import { caseFlags, named, names, outputFlags, timingFlags } from "./flags.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { casesNamed, tunedCases } from "./kernel_cases.ts";
+import { tunedCases } from "./kernel_cases.ts";
 import { about, deliver } from "./result.ts";
 
 const options = await parseArguments(
@@ -70,7 +70,7 @@ const BUDGET = 1e-5;
 
 const gpu = await openForTiming(names(options.toggles));
 const asked = new Map<string, { kase: KernelCase; question: Question }>();
-for (const kase of casesNamed(options.only, tunedCases)) {
+for (const kase of named(tunedCases, options.only)) {
   const question = questionOf(kase);
   if (question !== undefined && !asked.has(question.shapeClass))
     asked.set(question.shapeClass, { kase, question });

@@ -5,7 +5,7 @@ import { type Errors, errorsOf, type Results } from "./errors.ts";
 import { compile } from "./function.ts";
 import { withGpu } from "./gpu.ts";
 import { answer, type Request } from "./programs.ts";
-import { reference } from "./reference.ts";
+import { type Reference, reference } from "./reference.ts";
 import { type Sample, sample } from "./sample.ts";
 
 const requests: readonly Request[] = [
@@ -27,6 +27,18 @@ export function testKernels(cases: readonly Case[], varied: readonly Case[] = []
       `nearest to its budget: ${nearest.name} (${(100 * nearest.share).toFixed(0)} %)`,
   );
 
+  /** Samples and float64 answers, which two tests of a case share. */
+  const answered = new Map<Case, { at: Sample; exact: Reference }>();
+
+  function answerOf(kase: Case) {
+    const known = answered.get(kase);
+    if (known !== undefined) return known;
+    const at = sample(kase);
+    const made = { at, exact: reference(kase, at) };
+    answered.set(kase, made);
+    return made;
+  }
+
   function expectWithin({ name, budget }: Case, errors: Errors, how: string): void {
     for (const part of ["value", "gradient", "jvp", "hvp"] as const) {
       const share = errors[part] / budget[part];
@@ -36,8 +48,7 @@ export function testKernels(cases: readonly Case[], varied: readonly Case[] = []
   }
 
   test.each(cases.map((kase) => [kase.name, kase] as const))("%s", async (_name, kase) => {
-    const at = sample(kase);
-    const exact = reference(kase, at);
+    const { at, exact } = answerOf(kase);
     const wanted = requests.filter(({ seeds }) => seeds === "both" || kase[seeds]);
     const answers = await answer(gpu(), kase, at, wanted);
     expectWithin(kase, errorsOf(await fourPrograms(gpu(), kase, at), exact, "both", at), "the four programs");
@@ -49,8 +60,7 @@ export function testKernels(cases: readonly Case[], varied: readonly Case[] = []
   test.each(varied.map((kase) => [kase.name, kase] as const))(
     "%s, by a GPU's kernels",
     async (_name, kase) => {
-      const at = sample(kase);
-      const exact = reference(kase, at);
+      const { at, exact } = answerOf(kase);
       for (const primal of [true, false]) {
         const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], { kind: "hardware" });
         expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's kernels");
