@@ -1,6 +1,7 @@
 import type { CarriedWords } from "../gpu/carried.ts";
 import type { Layout } from "../graph/layout.ts";
 import { formatShape } from "../graph/shape.ts";
+import { statement } from "../graph/statement.ts";
 import { type Tensor, topological } from "../graph/tensor.ts";
 import type { Values } from "../graph/values.ts";
 import type { Estimator } from "./estimator.ts";
@@ -72,7 +73,8 @@ export async function fingerprint<H extends string>(
 }
 
 async function level(which: string, { traced, data, batches }: TracedLevel): Promise<Fingerprint> {
-  const entries: [string, string][] = [[`${which} loss`, operations(traced.value)]];
+  const stated = await digest([new TextEncoder().encode(statement(traced.value))]);
+  const entries: [string, string][] = [[`${which} loss`, `${operations(traced.value)} (${stated})`]];
   for (const [tensor, { block }] of data) {
     const name = tensor.source.kind === "leaf" ? tensor.source.name : "";
     entries.push([`${which} data ${name}`, await digest([block.initial!])]);

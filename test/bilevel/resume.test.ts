@@ -10,6 +10,7 @@ import { rtho } from "../../src/estimators/fmd.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
 import { krmd, rmd } from "../../src/estimators/krmd.ts";
 import { reversible } from "../../src/estimators/reversible.ts";
+import { scale } from "../../src/graph/operations/linear_combination.ts";
 import { values } from "../../src/graph/values.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/report/checkpoint.ts";
 import { withGpu } from "../support/gpu.ts";
@@ -167,6 +168,13 @@ const otherData: Kind = {
     return { ...losses, outer: { ...losses.outer, data: { target: { ...target!, data: moved } } } };
   },
 };
+const otherLoss: Kind = {
+  name: "quadratic with another constant in its loss",
+  losses() {
+    const { inner, ...losses } = quadratic.losses();
+    return { ...losses, inner: { ...inner, loss: (...given) => scale(0.75, inner.loss(...given)) } };
+  },
+};
 const plain: [Kind, Setting] = [quadratic, {}];
 const others: readonly [string, [Kind, Setting], [Kind, Setting], Partial<Options>, RegExp][] = [
   [
@@ -182,6 +190,13 @@ const others: readonly [string, [Kind, Setting], [Kind, Setting], Partial<Option
   ["inner rule", plain, [quadratic, momentum], {}, /: inner optimizer: .*momentum 0,.*momentum 0.5/],
   ["mode", plain, plain, { mode: "warm" }, /: inner loops: there start anew, here go on/],
   ["data", plain, [otherData, {}], {}, /: outer data target: there [0-9a-f]{16}, here [0-9a-f]{16}\. Take/],
+  [
+    "constant in a loss",
+    plain,
+    [otherLoss, {}],
+    {},
+    /: inner loss: there .*combine.* \([0-9a-f]{16}\), here .* \([0-9a-f]{16}\)\. Take/,
+  ],
   [
     "batch seed",
     seeded(0),
