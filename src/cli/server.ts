@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { realpath, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { basename, dirname, join, resolve, sep } from "node:path";
+import { sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { appendFile, listFolder, readFile, writeFile } from "../host/files.ts";
+import { appendFile, listFolder, readFile, setAside, writeFile } from "../host/files.ts";
+import { realPath } from "../host/realpath.ts";
 
 export interface PageServer {
   url: string;
@@ -74,7 +75,8 @@ async function serveFile(
     return { status: 400, body: "this is no path" };
   }
   if (name.includes("\0")) return { status: 400, body: "this is no path" };
-  const path = await realPath(resolve(name));
+  // A link must not lead out of a folder.
+  const path = await realPath(name);
   if (
     !folders.some(
       (folder) => path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep),
@@ -103,17 +105,9 @@ async function serveFile(
       await (request.method === "POST" ? writeFile(path, bytes) : appendFile(path, bytes.toString()));
       return { status: 200, body: "" };
     }
+    case "MOVE":
+      return { status: 200, body: (await setAside(path)) ?? "" };
     default:
-      return { status: 405, body: "GET, HEAD, POST to write or PATCH to append" };
-  }
-}
-
-/** The path with every link followed, as far as it exists: a link must not lead out of a folder. */
-async function realPath(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch {
-    const parent = dirname(path);
-    return parent === path ? path : join(await realPath(parent), basename(path));
+      return { status: 405, body: "GET, HEAD, POST to write, PATCH to append or MOVE to set aside" };
   }
 }

@@ -1,3 +1,4 @@
+import { realPath } from "./realpath.ts";
 import { runtime } from "./runtime.ts";
 
 /**
@@ -18,23 +19,33 @@ export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuff
 
 /**
  * Writes a file whole or not at all (to a temporary name beside it, then renamed, once it is on the disk); makes
- * missing folders.
+ * missing folders. A link stays, and what it leads to is written; a device or a pipe is written to as it is.
  *
  * @throws Error naming the path when it cannot be written
  */
 export async function writeFile(path: string | URL, bytes: Uint8Array | string): Promise<void> {
   const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-  if (runtime() === "browser") return sendOverHttp("POST", path, data);
+  if (runtime() === "browser") {
+    await sendOverHttp("POST", path, data);
+    return;
+  }
   const { mkdir, rename, rm, writeFile } = await import("node:fs/promises");
   const { dirname } = await import("node:path");
-  const target = await localPath(path);
-  const temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
+  let temporary: string | undefined;
   try {
+    const name = await localPath(path);
+    if (await wroteToStream(name, data)) return;
+    if (await isSpecial(name)) {
+      await writeFile(name, data);
+      return;
+    }
+    const target = await realPath(name);
+    temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
     await mkdir(dirname(target), { recursive: true });
     await writeFile(temporary, data, { flush: true });
     await rename(temporary, target);
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
+    if (temporary !== undefined) await rm(temporary, { force: true }).catch(() => {});
     throw explain("write", path, error);
   }
 }
@@ -45,14 +56,42 @@ export async function writeFile(path: string | URL, bytes: Uint8Array | string):
  * @throws Error naming the path when it cannot be written
  */
 export async function appendFile(path: string | URL, text: string): Promise<void> {
-  if (runtime() === "browser") return sendOverHttp("PATCH", path, new TextEncoder().encode(text));
+  const data = new TextEncoder().encode(text);
+  if (runtime() === "browser") {
+    await sendOverHttp("PATCH", path, data);
+    return;
+  }
   const { appendFile, mkdir } = await import("node:fs/promises");
   const { dirname } = await import("node:path");
   try {
-    await mkdir(dirname(await localPath(path)), { recursive: true });
-    await appendFile(path, text);
+    const name = await localPath(path);
+    if (await wroteToStream(name, data)) return;
+    if (!(await isSpecial(name))) await mkdir(dirname(await realPath(name)), { recursive: true });
+    await appendFile(name, data);
   } catch (error) {
     throw explain("write", path, error);
+  }
+}
+
+/**
+ * Makes way for a new file: renames the one that is there to "NAME-before.EXT", in place of what had that name.
+ *
+ * @returns the new path; undefined where there is no file, or a device or a pipe, which stays
+ * @throws Error naming the path when it may not be renamed
+ */
+export async function setAside(path: string): Promise<string | undefined> {
+  if (runtime() === "browser") return (await sendOverHttp("MOVE", path)) || undefined;
+  if (!(await isFile(path))) return undefined;
+  const { lstat, rename } = await import("node:fs/promises");
+  const { join, parse } = await import("node:path");
+  try {
+    const target = (await lstat(path)).isSymbolicLink() ? await realPath(path) : path;
+    const { dir, name, ext } = parse(target);
+    const aside = join(dir, `${name}-before${ext}`);
+    await rename(target, aside);
+    return aside;
+  } catch (error) {
+    throw explain("rename", path, error);
   }
 }
 
@@ -83,6 +122,31 @@ export async function exists(path: string | URL): Promise<boolean> {
   );
 }
 
+const streams = { "/dev/stdout": "stdout", "/dev/stderr": "stderr" } as const;
+
+/** What goes to a standard stream by its name must come where that stream is, which may be the middle of a file. */
+async function wroteToStream(name: string, data: Uint8Array): Promise<boolean> {
+  if (!Object.hasOwn(streams, name)) return false;
+  const stream = process[streams[name as keyof typeof streams]];
+  await new Promise<void>((resolve, reject) =>
+    stream.write(data, (error) => (error ? reject(error) : resolve())),
+  );
+  return true;
+}
+
+/** Is there a file of this name, or at the end of this link, and no device, pipe or folder? */
+async function isFile(name: string): Promise<boolean> {
+  const { stat } = await import("node:fs/promises");
+  return stat(name).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+async function isSpecial(name: string): Promise<boolean> {
+  return (await exists(name)) && !(await isFile(name));
+}
+
 async function localPath(path: string | URL): Promise<string> {
   if (typeof path === "string") return path;
   const { fileURLToPath } = await import("node:url");
@@ -97,6 +161,7 @@ function explain(verb: string, path: string | URL, error: unknown): Error {
     EISDIR: "it is a folder",
     ENOTDIR: "it, or a part of its path, is no folder",
     ENOSPC: "the disk is full",
+    ELOOP: "its links lead in a circle",
     EROFS: "the file system is read-only",
   };
   const reason = (typeof code === "string" && reasons[code]) || String(error);
@@ -116,7 +181,15 @@ async function readOverHttp(path: string | URL, query = ""): Promise<Uint8Array<
   return new Uint8Array(await response.arrayBuffer());
 }
 
-async function sendOverHttp(method: "POST" | "PATCH", path: string | URL, bytes: Uint8Array): Promise<void> {
-  const response = await fetch(address(path), { method, body: bytes as Uint8Array<ArrayBuffer> });
-  if (!response.ok) throw new Error(`cannot write ${path}: ${await response.text()}`);
+/** @returns the answer */
+async function sendOverHttp(
+  method: "POST" | "PATCH" | "MOVE",
+  path: string | URL,
+  bytes?: Uint8Array,
+): Promise<string> {
+  const body = bytes && { body: bytes as Uint8Array<ArrayBuffer> };
+  const response = await fetch(address(path), { method, ...body });
+  const answer = await response.text();
+  if (!response.ok) throw new Error(`cannot ${method === "MOVE" ? "rename" : "write"} ${path}: ${answer}`);
+  return answer;
 }

@@ -15,6 +15,7 @@ beforeAll(async () => {
   await writeFile(join(base, "secret.txt"), "outside");
   await writeFile(join(base, "open-too-similar", "secret.txt"), "outside");
   await symlink(base, join(base, "open", "link"));
+  await symlink("../unmade.txt", join(base, "open", "dangling"));
   server = await startServer({ script: "1", folders: [join(base, "open")] });
 });
 
@@ -35,6 +36,15 @@ test("serves what lies in its folder", async () => {
   expect(await readFile(join(base, "open/new/deep.txt"), "utf8")).toBe("newer");
 });
 
+test("sets a file of its folder aside", async () => {
+  const path = join(base, "open/old/log.jsonl");
+  await ask(path, { method: "POST", body: "old" });
+  const aside = await (await ask(path, { method: "MOVE" })).text();
+  expect(aside).toMatch(/old\/log-before\.jsonl$/);
+  expect(await readFile(aside, "utf8")).toBe("old");
+  expect(await (await ask(path, { method: "MOVE" })).text()).toBe("");
+});
+
 test("lists its folders, and no others", async () => {
   const list = (path: string) =>
     fetch(`${server.url}files/${encodeURIComponent(path)}?list`, { headers: server.headers });
@@ -50,9 +60,10 @@ test.each([
   ["a folder whose name begins alike", "open-too-similar/secret.txt"],
   ["a link", "open/link/secret.txt"],
   ["a new file behind a link", "open/link/new.txt"],
+  ["a link to what is not there yet", "open/dangling"],
   ["the system's files", "../../../../../../etc/hostname"],
 ])("refuses %s", async (_, path) => {
-  for (const method of ["GET", "HEAD", "POST", "PATCH"]) {
+  for (const method of ["GET", "HEAD", "POST", "PATCH", "MOVE"]) {
     const body = method.startsWith("P") ? "bad" : undefined;
     const response = await ask(`${base}/${path}`, { method, body });
     expect(response.status).toBe(403);

@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { execFileSync, spawn } from "node:child_process";
+import { lstat, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { exists, listFolder, readFile, writeFile } from "../../src/host/files.ts";
+import { appendFile, exists, listFolder, readFile, setAside, writeFile } from "../../src/host/files.ts";
 
 let folder: string;
 
@@ -38,4 +39,67 @@ test("lists a folder, sorted", async () => {
   const missing = await listFolder(join(folder, "none")).catch((error: unknown) => error);
   expect(missing).toMatchObject({ code: "ENOENT" });
   await expect(listFolder(join(folder, "list/b"))).rejects.toThrow(/cannot list .*list\/b: .*no folder/);
+});
+
+const text = async (path: string) => new TextDecoder().decode(await readFile(path));
+
+test("a link stays, and what it leads to is written, also where that is not there yet", async () => {
+  const links = join(folder, "links");
+  await mkdir(links);
+  const link = (name: string, target: string) => symlink(target, join(links, name));
+  await writeFile(join(folder, "disk/file"), "old");
+  await link("there", join(folder, "disk/file"));
+  await link("later", "../disk/new/later");
+  await link("chain", "later-still");
+  await link("later-still", join(folder, "disk/still"));
+  await link("appended", "../disk/more/appended");
+  await link("a", "b");
+  await link("b", "a");
+  await writeFile(join(links, "there"), "whole");
+  await writeFile(join(links, "later"), "made");
+  await writeFile(join(links, "chain"), "through two");
+  await appendFile(join(links, "appended"), "first ");
+  await appendFile(join(links, "appended"), "second");
+  await expect(writeFile(join(links, "a"), "text")).rejects.toThrow(/cannot write .*links\/a: .* circle/);
+  expect(await text(join(folder, "disk/file"))).toBe("whole");
+  expect(await text(join(folder, "disk/new/later"))).toBe("made");
+  expect(await text(join(folder, "disk/still"))).toBe("through two");
+  expect(await text(join(folder, "disk/more/appended"))).toBe("first second");
+  for (const name of await readdir(links))
+    expect((await lstat(join(links, name))).isSymbolicLink(), name).toBe(true);
+});
+
+test.skipIf(process.platform === "win32")("what goes to a device or a pipe leaves it one", async () => {
+  await writeFile("/dev/null", "text");
+  await appendFile("/dev/null", "text");
+  expect((await stat("/dev/null")).isCharacterDevice()).toBe(true);
+  const pipe = join(folder, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  for (const write of [writeFile, appendFile]) {
+    const reader = spawn("cat", [pipe]);
+    let heard = "";
+    reader.stdout.on("data", (part) => {
+      heard += part;
+    });
+    const ended = new Promise((resolve) => reader.once("close", resolve));
+    await write(pipe, "through the pipe");
+    await ended;
+    expect(heard).toBe("through the pipe");
+  }
+  expect(await setAside(pipe)).toBeUndefined();
+  expect((await stat(pipe)).isFIFO()).toBe(true);
+  expect((await readdir(folder)).filter((name) => name.includes("pipe"))).toEqual(["pipe"]);
+});
+
+test("a file set aside keeps its ending, and a link still leads where it did", async () => {
+  const path = join(folder, "aside/run.npz");
+  expect(await setAside(path)).toBeUndefined();
+  await writeFile(path, "first");
+  expect(await setAside(path)).toBe(join(folder, "aside/run-before.npz"));
+  await writeFile(path, "second");
+  await symlink(path, join(folder, "run-link.npz"));
+  expect(await setAside(join(folder, "run-link.npz"))).toBe(join(folder, "aside/run-before.npz"));
+  expect(await text(join(folder, "aside/run-before.npz"))).toBe("second");
+  await writeFile(join(folder, "run-link.npz"), "third");
+  expect(await text(path)).toBe("third");
 });
