@@ -6,7 +6,7 @@ import { bindings, Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type Advice, formatBytes, type MemoryReport } from "../gpu/memory.ts";
+import { type Advice, assertFits, formatBytes, type MemoryReport } from "../gpu/memory.ts";
 import type { Values } from "../graph/values.ts";
 import type { Batches } from "./batches.ts";
 import { assertSameRun, type Checkpoint, type Fingerprint, fingerprint } from "./checkpoint.ts";
@@ -38,6 +38,9 @@ interface Parts<H extends string> {
   readonly optimizers: readonly (readonly [H, OuterOptimizer])[];
 }
 
+/** Inner steps. */
+const MANY = 1000;
+
 /** A problem and an estimator made ready to run: planned, allocated, compiled. */
 export class OuterLoop<W extends string, H extends string> {
   readonly memory: MemoryReport;
@@ -63,6 +66,8 @@ export class OuterLoop<W extends string, H extends string> {
   ): Promise<OuterLoop<W, H>> {
     const { leaves, lanes, owners, steps } = problem;
     const unroll = new Unroll(problem, gpu, estimator.slots(steps));
+    // So many take long to record; what else the plan takes is not known yet.
+    if (steps > MANY) assertFits(unroll.vectors.trajectory, gpu.limits, whatFits(unroll.slots, "may fit"));
     estimator.record(unroll);
     const { hyper, hypergradient, lane } = unroll.vectors;
     const count = leaves.hyperLayout.size;
@@ -90,7 +95,7 @@ export class OuterLoop<W extends string, H extends string> {
     log.record(update, unroll, gradient, count);
     unroll.finish();
     const sequences = { begin: unroll.begin, main: unroll.main, update };
-    const advice = whatFits(unroll.slots);
+    const advice = whatFits(unroll.slots, "fits");
     const executable = await Executable.build(gpu, Object.values(sequences), { readback: log.block, advice });
     const parts = { estimator, optimizers };
     return new OuterLoop(problem, parts, unroll, sequences, executable, gradient, log);
@@ -298,12 +303,12 @@ function isOptimizer(given: object): given is OuterOptimizer {
 }
 
 /** What to do instead of a plan that stores `slots` states and does not fit. */
-function whatFits(slots: number): Advice {
+function whatFits(slots: number, fits: string): Advice {
   return ({ total, trajectory = 0 }, limits) => {
     const rest = total - trajectory;
     const k = trajectory > 0 ? Math.floor(((limits.total ?? rest) - rest) / (trajectory / slots)) : 0;
     return k > 0
-      ? `A stored state takes ${formatBytes(trajectory / slots)}: krmd({ k: ${k} }) fits, and greedy() stores one state at most.`
+      ? `A stored state takes ${formatBytes(trajectory / slots)}: krmd({ k: ${k} }) ${fits}, and greedy() stores one state at most.`
       : `Without any stored state it is ${formatBytes(rest)}: take fewer examples, mini-batches, or fewer lanes.`;
   };
 }

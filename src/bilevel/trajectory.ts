@@ -9,7 +9,7 @@ export class Trajectory {
   readonly #bytes: number;
   readonly #stride: number;
   readonly #perBlock: number;
-  readonly #blocks: Block[];
+  readonly blocks: readonly Block[];
 
   /** `bytes` of one state of all lanes; `limit`: most bytes of one buffer. */
   constructor(label: string, slots: number, bytes: number, limit: number) {
@@ -18,7 +18,7 @@ export class Trajectory {
     this.#stride = align(bytes, OFFSET_ALIGNMENT);
     this.#perBlock = Math.max(1, Math.floor(limit / this.#stride));
     const count = Math.ceil(slots / this.#perBlock);
-    this.#blocks = Array.from({ length: count }, (_, index) => {
+    this.blocks = Array.from({ length: count }, (_, index) => {
       const held = Math.min(this.#perBlock, slots - index * this.#perBlock);
       return new Block(`${label} ${index}`, "trajectory", held * this.#stride);
     });
@@ -27,7 +27,7 @@ export class Trajectory {
   /** The slot of state s. */
   slot(state: number): Resource {
     const slot = state % this.slots;
-    const block = this.#blocks[Math.floor(slot / this.#perBlock)]!;
+    const block = this.blocks[Math.floor(slot / this.#perBlock)]!;
     return { block, offset: (slot % this.#perBlock) * this.#stride, size: this.#bytes, dynamic: true };
   }
 }

@@ -12,6 +12,9 @@ import { type Point, type ProductHalves, Programs } from "./programs.ts";
 import { coefficientOf } from "./rate.ts";
 import { Vectors, type Weights } from "./vectors.ts";
 
+/** With them the host's memory is about full. */
+const MOST_STEPS = 100_000;
+
 /** Blocks, and copies of what they held. */
 export type Snapshot = ReadonlyMap<Block, Block>;
 
@@ -42,6 +45,10 @@ export class Unroll {
     this.#gpu = gpu;
     this.steps = problem.steps;
     this.slots = Math.min(slots, problem.steps);
+    if (problem.steps > MOST_STEPS)
+      throw new ProblemError(
+        `T is ${problem.steps}: an outer step is recorded as a whole, which takes the host some 30 KB for each inner step. Take at most ${MOST_STEPS}, and go on with mode: "warm"`,
+      );
     this.#assertDispatchable(1);
     this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
     this.vectors.begin(this.begin);

@@ -50,6 +50,8 @@ export class Vectors {
   /** Stored w_{t-1}. */
   readonly storedParameters: Trajectory;
   readonly optimizer: InnerKernels;
+  /** All that is stored of states. */
+  readonly trajectory: Block[] = [];
   readonly sums = new LaneSums();
   /** Elements from one lane to the next, of vectors like w and of vectors like α. */
   readonly lane: { readonly w: number; readonly a: number };
@@ -79,8 +81,11 @@ export class Vectors {
     this.direction = block("r", "adjoint", w);
     this.curvature = block("H_ww r", "adjoint", w);
 
-    const ring: RingMaker = (label, vectors = 1) =>
-      new Trajectory(label, Math.max(slots, 1), 4 * w * lanes * vectors, limit);
+    const ring: RingMaker = (label, vectors = 1) => {
+      const made = new Trajectory(label, Math.max(slots, 1), 4 * w * lanes * vectors, limit);
+      this.trajectory.push(...made.blocks);
+      return made;
+    };
     this.storedParameters = ring("w");
 
     const words = OFFSET_ALIGNMENT / 4;

@@ -70,12 +70,7 @@ export class Executable {
   ): Promise<Executable> {
     const staging = readback ? stagingOf(readback) : [];
     const blocks = [...blocksOf(sequences), ...staging];
-    const { limits } = gpu.device;
-    assertFits(
-      blocks,
-      { buffer: limits.maxBufferSize, binding: limits.maxStorageBufferBindingSize, total: gpu.memory },
-      advice,
-    );
+    assertFits(blocks, gpu.limits, advice);
     const usages = new Map(
       staging.map((block) => [block, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ]),
     );

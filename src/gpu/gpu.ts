@@ -1,12 +1,17 @@
 import type { AdapterTraits, Variants } from "../../shaders/variants.ts";
 import { type AdapterChoice, AdapterError, type AdapterOptions, requestAdapter } from "../host/gpu.ts";
+import { systemMemory } from "../host/runtime.ts";
 import type { Access, Dispatch } from "./dispatch.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
+import type { MemoryLimits } from "./memory.ts";
 import { tunedVariants } from "./tuned.ts";
 import { SUBMIT_SECONDS } from "./watchdog.ts";
 
 export interface OpenOptions extends AdapterOptions {
-  /** Most bytes one plan may take; a plan over it is refused with a MemoryError. Default: what the buffers' limits allow. */
+  /**
+   * Most bytes one plan may take; a plan over it is refused with a MemoryError. Default: on a software adapter three
+   * quarters of the machine's memory; on a GPU what the limits of buffers allow, as WebGPU does not tell its memory.
+   */
   memory?: number;
   /**
    * Most seconds of work in one submit, by a prediction for slow GPUs; longer runs are cut. Default: 0.5, which no
@@ -24,6 +29,12 @@ export interface Counters {
   pipelines: number;
   submits: number;
   dispatches: number;
+}
+
+/** A software adapter's memory is the machine's, of which others need some too. */
+function softwareMemory(): number | undefined {
+  const all = systemMemory();
+  return all && Math.floor(0.75 * all);
 }
 
 /** Pipelines kept for the next plan: a device that makes plan after plan must not grow without end. */
@@ -45,6 +56,7 @@ const bufferTypes: Readonly<Record<Access, GPUBufferBindingType>> = {
 export class Gpu {
   readonly device: GPUDevice;
   readonly choice: AdapterChoice;
+  /** Most bytes that a plan may take, where that is known. */
   readonly memory: number | undefined;
   readonly submitSeconds: number;
   /** What kernels are chosen by. */
@@ -77,7 +89,7 @@ export class Gpu {
   ) {
     this.device = device;
     this.choice = choice;
-    this.memory = memory;
+    this.memory = memory ?? (choice.software ? softwareMemory() : undefined);
     this.traits = { kind: choice.kind, subgroupSize: choice.subgroupSize, variants };
     const watched = !choice.software || choice.runtime === "browser";
     this.submitSeconds = submitSeconds ?? (watched ? SUBMIT_SECONDS : Infinity);
@@ -96,6 +108,12 @@ export class Gpu {
         ),
       );
     });
+  }
+
+  /** What a plan is held against. */
+  get limits(): MemoryLimits {
+    const { maxBufferSize: buffer, maxStorageBufferBindingSize: binding } = this.device.limits;
+    return { buffer, binding, ...(this.memory !== undefined && { total: this.memory }) };
   }
 
   #fail(error: HypergradError): void {

@@ -9,7 +9,7 @@ export interface MemoryLimits {
   readonly buffer: number;
   /** Largest part of a buffer that one binding can see, bytes (`maxStorageBufferBindingSize`). */
   readonly binding: number;
-  /** Most bytes that a plan may take in all; unlimited when absent (WebGPU does not tell the memory there is). */
+  /** Most bytes that a plan may take in all; unlimited when absent. */
   readonly total?: number;
 }
 

@@ -13,5 +13,14 @@ export function environment(name: string): string | undefined {
   return process.env[name] || undefined;
 }
 
+/** Bytes of memory of the machine, or of the part that this process may take; undefined where the runtime does not say. */
+export function systemMemory(): number | undefined {
+  if (runtime() === "browser") return undefined;
+  const total = process.getBuiltinModule?.("node:os")?.totalmem();
+  // Without a limit it is 0, or more than there is.
+  const allowed = process.constrainedMemory?.() || Infinity;
+  return total === undefined ? undefined : Math.min(total, allowed);
+}
+
 /** Threads that run at once, as far as the runtime says (Node does from version 21). */
 export const processors = (): number => globalThis.navigator?.hardwareConcurrency ?? 16;

@@ -1,4 +1,5 @@
-import { describe, expect, test } from "vitest";
+import { totalmem } from "node:os";
+import { describe, expect, test, vi } from "vitest";
 import type { Estimator } from "../../src/bilevel/estimator.ts";
 import { hypergradient } from "../../src/bilevel/optimize.ts";
 import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
@@ -135,6 +136,27 @@ describe("refusals", () => {
     expect((await prepared(krmd({ k: 7 }), { steps }, small)).total).toBeLessThanOrEqual(memory);
     await prepared(greedy({ gamma: 0.9 }), { steps }, small);
     small.close();
+  });
+
+  test("a long trajectory is refused before its steps are recorded", async () => {
+    const small = await Gpu.open({ memory: 100_000 });
+    const record = vi.fn();
+    const { message } = await refused(small, () => prepared({ ...rmd(), record }, { steps: 50_000 }, small));
+    expect(message).toMatch(/krmd\(\{ k: \d+ \}\) may fit/);
+    expect(record).not.toHaveBeenCalled();
+    small.close();
+  });
+
+  test("more steps than the host can record", async () => {
+    await expect(prepared(greedy({ gamma: 0.9 }), { steps: 100_001 })).rejects.toThrow(
+      /^T is 100001: .* Take at most 100000, and go on with mode: "warm"$/,
+    );
+  });
+
+  test("a software adapter has a part of the machine's memory", () => {
+    const { choice, memory } = gpu();
+    if (choice.software) expect(memory).toBeLessThan(totalmem());
+    else expect(memory).toBeUndefined();
   });
 
   test("a plan that no estimator makes fit", async () => {
