@@ -16,6 +16,7 @@ import {
   type RunSettings,
   readCheckpoint,
   readFile,
+  setAside,
   UsageError,
   writeCheckpoint,
 } from "../../src/index.ts";
@@ -36,7 +37,7 @@ export const recordFlags = (name: string) => ({
     }),
   ),
   resume: option("--resume", {
-    description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet`,
+    description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet. Without it a run starts anew, and the checkpoint and the log of an earlier one are kept as FILE-before, in place of any that were kept so`,
   }),
   log: optional(
     option("--log", string({ metavar: "FILE" }), {
@@ -119,6 +120,7 @@ export async function* recordedSteps<Step extends RecordableStep>(
   const adapter = options.gpu.choice.description;
   const saved = flags.resume && (await exists(path)) ? await readCheckpoint(path) : undefined;
   const done = saved?.checkpoint.step ?? 0;
+  if (!flags.resume) await keepEarlier(path, logPath);
   if (flags.resume && saved === undefined) note(`there is no ${path} yet: starting at outer step 1`);
   if (saved !== undefined) {
     assertSameSettings(path, saved.settings, settings);
@@ -149,6 +151,18 @@ export async function* recordedSteps<Step extends RecordableStep>(
     }
     yield step;
   }
+}
+
+/**
+ * A new run beside the checkpoint of an earlier one would be mixed with it by a later --resume; and who forgot
+ * --resume can still go back.
+ */
+async function keepEarlier(checkpoint: string, log: string): Promise<void> {
+  const kept = await setAside(checkpoint);
+  if (kept === undefined) return;
+  const keptLog = await setAside(log);
+  const andLog = keptLog === undefined ? "" : ` and ${keptLog}`;
+  note(`starting anew; the checkpoint of an earlier run there is kept as ${kept}${andLog}`);
 }
 
 /** The lines of a run's log so far, those before a break too. */

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -111,4 +111,29 @@ test("a checkpoint of other flags is refused, and stays", async () => {
   expect(stderr).toMatch(/error: .*checkpoint\.npz is of another run: noise is 0\.5 there and 0\.2 here/);
   expect(code).toBe(2);
   expect((await stat(file("whole", "checkpoint.npz"))).mtimeMs).toBe(mtimeMs);
+});
+
+test("a fresh start keeps the earlier run under other names, to which --resume can still go back", async () => {
+  const bytes = await readFile(file("whole", "checkpoint.npz"));
+  const lines = await log("whole");
+  const fresh = flags.flatMap((flag) => (flag === "--resume" ? [] : flag === String(STEPS) ? "5" : flag));
+  const start = () =>
+    hypergrad(["run", "scripts/hypercleaning.ts", "--out", join(folder, "whole"), ...fresh]);
+  const { code, stderr } = await start();
+  expect(code).toBe(0);
+  expect(stderr).toContain(
+    `kept as ${file("whole", "checkpoint-before.npz")} and ${file("whole", "log-before.jsonl")}\n`,
+  );
+  const isThere = (name: string) => stat(file("whole", name)).then(Boolean, () => false);
+  expect(await isThere("checkpoint.npz")).toBe(false);
+  expect(await stepsOf("whole")).toHaveLength(5);
+  // Without a checkpoint there is nothing to keep: what was kept before stays.
+  expect((await start()).stderr).not.toContain("kept as");
+  expect(await readFile(file("whole", "checkpoint-before.npz"))).toEqual(bytes);
+  await rename(file("whole", "checkpoint-before.npz"), file("whole", "checkpoint.npz"));
+  await rename(file("whole", "log-before.jsonl"), file("whole", "log.jsonl"));
+  expect((await run("whole")).code).toBe(0);
+  expect((await log("whole")).filter(({ resumed }) => resumed === undefined)).toEqual(
+    lines.filter(({ resumed }) => resumed === undefined),
+  );
 });
