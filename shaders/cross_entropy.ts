@@ -17,6 +17,10 @@ export interface Logits {
   readonly classes: number;
 }
 
+/** WGSL for a value, or for NaN where the label is none; it is made of the label, as WGSL has no constant for it. */
+const known = (classes: number, value: string) =>
+  `select(bitcast<f32>(label | 0x7fc00000u), ${value}, label < ${classes}u)`;
+
 /** Per example: log(sum of exp z) - z[label], shifted by the largest logit; tangent <softmax z, dz> - dz[label]. */
 export function crossEntropy({ rows, classes }: Logits, z: Operand, label: Operand, y: Operand): string {
   return wgsl`
@@ -25,13 +29,14 @@ ${input(2, "labels", label.primal, "i32")}
 ${dualOutput(2, "ys", y)}
 ${linearMain(rows)}
   let row = i * ${classes}u;
-  let hit = row + u32(labels[${at(label.primal, "i")}]);
+  let label = u32(labels[${at(label.primal, "i")}]);
+  let hit = row + min(label, ${classes - 1}u);
   ${softmaxSums(classes, z, Boolean(y.tangent))}
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = log(total) + largest - ${primal("zs", z, "hit")};
+  ys[${at(y.primal, "i")}] = ${known(classes, `log(total) + largest - ${primal("zs", z, "hit")}`)};
 #endif
 #if ${y.tangent}
-  d_ys[${at(y.tangent, "i")}] = d_total / total - ${tangent("zs", z, "hit")};
+  d_ys[${at(y.tangent, "i")}] = ${known(classes, `d_total / total - ${tangent("zs", z, "hit")}`)};
 #endif
 }`;
 }
@@ -63,7 +68,7 @@ ${linearMain(rows)}
   for (var c = 0u; c < ${classes}u; c++) {
     let j = row + c;
     let p = exp(${primal("zs", z, "j")} - largest) / total;
-    let miss = p - select(0.0, 1.0, c == label);
+    let miss = ${known(classes, "p - select(0.0, 1.0, c == label)")};
 #if ${out.primal}
     outs[${at(out.primal, "j")}] = u * miss;
 #endif
@@ -90,7 +95,8 @@ ${linearMain(rows)}
   for (var c = 1u; c < ${classes}u; c++) {
     if (${primal("zs", z, "row + c")} > ${primal("zs", z, "row + best")}) { best = c; }
   }
-  ys[${at(y.primal, "i")}] = select(0.0, 1.0, best == u32(labels[${at(label.primal, "i")}]));
+  let label = u32(labels[${at(label.primal, "i")}]);
+  ys[${at(y.primal, "i")}] = ${known(classes, "select(0.0, 1.0, best == label)")};
 }`;
 }
 

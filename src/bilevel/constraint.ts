@@ -2,7 +2,7 @@ import { linearGrid } from "../../shaders/operand.ts";
 import { clampBetween, type Rows, rowGrid, simplexRows, symmetrize } from "../../shaders/projection.ts";
 import type { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch, type Grid } from "../gpu/dispatch.ts";
-import { formatShape, normalizeAxis, type Shape, size, strides } from "../graph/shape.ts";
+import { elementAt, formatShape, normalizeAxis, type Shape, size } from "../graph/shape.ts";
 import { partsOf, type Values } from "../graph/values.ts";
 import type { Group } from "./group.ts";
 import { ProblemError } from "./problem_error.ts";
@@ -44,9 +44,9 @@ export function box({ lower, upper }: { lower?: number; upper?: number }): Const
     violation({ data, shape }) {
       for (const [i, value] of data.entries()) {
         if (lower !== undefined && !(value >= Math.fround(lower)))
-          return `${element(shape, i)} is ${value}, not ≥ ${lower}`;
+          return `${elementAt(shape, i)} is ${value}, not ≥ ${lower}`;
         if (upper !== undefined && !(value <= Math.fround(upper)))
-          return `${element(shape, i)} is ${value}, not ≤ ${upper}`;
+          return `${elementAt(shape, i)} is ${value}, not ≤ ${upper}`;
       }
       return undefined;
     },
@@ -79,11 +79,11 @@ export function simplex({ total = 1, axis = -1 }: { total?: number; axis?: numbe
         const start = Math.floor(row / inner) * n * inner + (row % inner);
         let sum = 0;
         for (let i = start; i < start + n * inner; i += inner) {
-          if (!(data[i]! >= 0)) return `${element(shape, i)} is ${data[i]}, not ≥ 0`;
+          if (!(data[i]! >= 0)) return `${elementAt(shape, i)} is ${data[i]}, not ≥ 0`;
           sum += data[i]!;
         }
         if (!(Math.abs(sum - total) <= ROUNDING * total))
-          return `the row from ${element(shape, start)} on adds up to ${sum}, not to ${total}`;
+          return `the row from ${elementAt(shape, start)} on adds up to ${sum}, not to ${total}`;
       }
       return undefined;
     },
@@ -106,7 +106,7 @@ export function symmetric(): Constraint {
       for (const [i, value] of data.entries()) {
         const mirrored = (i % side) * side + Math.floor(i / side);
         if (!(Math.abs(value - data[mirrored]!) <= ROUNDING * Math.abs(value)))
-          return `${element(shape, i)} is ${value}, ${element(shape, mirrored)} is ${data[mirrored]}`;
+          return `${elementAt(shape, i)} is ${value}, ${elementAt(shape, mirrored)} is ${data[mirrored]}`;
       }
       return undefined;
     },
@@ -180,13 +180,6 @@ function rowsOf(shape: Shape, axis: number): Rows {
   if (shape.length === 0) return { outer: 1, n: 1, inner: 1 };
   const along = normalizeAxis(axis, shape);
   return { outer: size(shape.slice(0, along)), n: shape[along]!, inner: size(shape.slice(along + 1)) };
-}
-
-/** The place of a flat index, for people. */
-function element(shape: Shape, index: number): string {
-  if (shape.length === 0) return "the value";
-  const places = strides(shape).map((stride, axis) => Math.floor(index / stride) % shape[axis]!);
-  return `element [${places.join(", ")}]`;
 }
 
 function projection(

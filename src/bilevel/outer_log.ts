@@ -4,6 +4,7 @@ import { LOG_LANE, type LogRow, logWords, outerLog } from "../../shaders/outer_s
 import { Block } from "../gpu/block.ts";
 import { bindings, type Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
+import { remedyFor } from "./divergence.ts";
 import { type LinearSolve, solveOf } from "./linear_solve.ts";
 import type { Problem } from "./problem.ts";
 import type { Unroll } from "./unroll.ts";
@@ -132,7 +133,7 @@ export class OuterLog {
           ? ["was not finite", ""]
           : [`left the range of reversible({ range: ${this.#range} })`, ", or give a larger range"];
       throw new DivergenceError(
-        `the inner loop diverged${where}: a parameter ${what} after inner step ${innerStep} of outer step ${outerStep}. Lower the inner learning rate${more}`,
+        `the inner loop diverged${where}: a parameter ${what} after inner step ${innerStep} of outer step ${outerStep}. ${remedyFor(innerStep)}${more}`,
         outerStep,
         innerStep,
         several ? unsound : undefined,

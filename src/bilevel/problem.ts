@@ -4,12 +4,13 @@ import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import {
   type DataLeaf,
   dataLeaves,
+  keepIndicesWithin,
   Leaves,
   type Loss,
   type Tensors,
   type TracedLoss,
 } from "../graph/trace.ts";
-import type { Values } from "../graph/values.ts";
+import { assertStated, type Values } from "../graph/values.ts";
 import { Batches } from "./batches.ts";
 import { type Constraint, checkConstraints, type Stated } from "./constraint.ts";
 import type { InnerOptimizer } from "./inner_optimizer.ts";
@@ -113,7 +114,8 @@ export function bilevel<
   const { steps, optimizer } = spec.inner;
   positive("inner.steps", steps);
   positive("lanes", lanes);
-  for (const given of [parameters, hyper, spec.inner.data, spec.outer.data]) assertFilled(given);
+  assertStated("parameters", parameters);
+  assertStated("hyper", hyper);
   const owned = everyLaneOwns(hyper);
   const leaves = new Leaves(parameters, hyper, { lanes, laned: { parameters: true, hyper: owned } });
   if (leaves.parameterLayout.size === 0) throw new ProblemError("there are no parameters");
@@ -150,8 +152,8 @@ export function bilevel<
     throw new ProblemError("inner.optimizer is none for the inner loop: give sgd() or adamW()");
   const lr = rate("lr", optimizer.lr);
   const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
-  const inner = traceLevel(leaves, spec.inner, { steps, seed, lanes });
-  const outer = traceLevel(leaves, spec.outer, { steps: 1, seed: seed + 1, lanes });
+  const inner = traceLevel(leaves, "inner", spec.inner, { steps, seed, lanes });
+  const outer = traceLevel(leaves, "outer", spec.outer, { steps: 1, seed: seed + 1, lanes });
   assertReached(leaves, [inner, outer], momentum ? [lr, momentum] : [lr], start);
   return {
     ...{ leaves, parameters, hyper, lanes, steps, optimizer, lr, momentum, start, constraints },
@@ -179,13 +181,6 @@ function everyLaneOwns(hyper: Named<string>): boolean {
   return isLaned(hyper);
 }
 
-function assertFilled(given: Readonly<Record<string, Values>> = {}): void {
-  for (const [name, { shape, data }] of Object.entries(given)) {
-    if (data.length === size(shape)) continue;
-    throw new ShapeError(`"${name}" has ${data.length} numbers, which do not fill ${formatShape(shape)}`);
-  }
-}
-
 /** @throws ProblemError unless `value` is a whole number > 0 */
 export function positive(name: string, value: number): void {
   if (!(Number.isInteger(value) && value > 0))
@@ -194,13 +189,21 @@ export function positive(name: string, value: number): void {
 
 function traceLevel<W extends string, H extends string, D extends string>(
   leaves: Leaves<W, H>,
+  which: "inner" | "outer",
   { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
   { steps, seed, lanes }: { steps: number; seed: number; lanes: number },
 ): TracedLevel {
-  const { tensors, resources, arrays } = dataLeaves(data, lanes);
-  const full: Loss<W, H, D> = (w, a, d) => loss(w, a, d, { rows: (tensor) => tensor });
+  const { tensors, resources, arrays } = dataLeaves(data, lanes, `${which}.data`);
+  const traceWith = (seen: Loss<W, H, D>) => {
+    const traced = leaves.trace(seen, tensors);
+    keepIndicesWithin(arrays, traced.value);
+    return { traced, data: resources, arrays };
+  };
   if (batch === undefined)
-    return { traced: leaves.trace(full, tensors), data: resources, arrays, batches: undefined };
+    return {
+      ...traceWith((w, a, d) => loss(w, a, d, { rows: (tensor) => tensor })),
+      batches: undefined,
+    };
   const counts = new Set(
     Object.values<Values>(data).map(({ shape, perLane }) => shape[perLane ? 1 : 0] ?? 0),
   );
@@ -211,15 +214,18 @@ function traceLevel<W extends string, H extends string, D extends string>(
     );
   }
   const index = leaf("batch", [batch], { dtype: "i32" });
-  const rows = (tensor: Tensor) => gather(tensor, index);
+  const rows = (tensor: Tensor) => {
+    if (tensor.shape[0] === examples) return gather(tensor, index);
+    throw new ShapeError(
+      `batch.rows takes a tensor with a row for each of the ${examples} examples, not ${formatShape(tensor.shape)}`,
+    );
+  };
   const sampled: Loss<W, H, D> = (w, a, d) => {
     const taken = Object.entries<Tensor>(d).map(([name, tensor]) => [name, rows(tensor)]);
     return loss(w, a, Object.fromEntries(taken) as Tensors<D>, { rows });
   };
   return {
-    traced: leaves.trace(sampled, tensors),
-    data: resources,
-    arrays,
+    ...traceWith(sampled),
     batches: { leaf: index, table: new Batches({ examples, batch, steps, seed }) },
   };
 }

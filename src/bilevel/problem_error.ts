@@ -1,6 +1,1 @@
-import { HypergradError } from "../gpu/errors.ts";
-
-/** A problem that cannot be meant as it is stated. */
-export class ProblemError extends HypergradError {
-  override name = "ProblemError";
-}
+export { ProblemError } from "../graph/problem_error.ts";

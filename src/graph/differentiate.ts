@@ -6,8 +6,8 @@ import type { Gpu } from "../gpu/gpu.ts";
 import type { Layout } from "./layout.ts";
 import { type Output, Program } from "./program.ts";
 import type { Tensor } from "./tensor.ts";
-import { dataLeaves, Leaves, type Loss } from "./trace.ts";
-import type { Values } from "./values.ts";
+import { dataLeaves, keepIndicesWithin, Leaves, type Loss } from "./trace.ts";
+import { assertStated, type Values } from "./values.ts";
 
 type Named<Names extends string> = Readonly<Record<Names, Values>>;
 
@@ -57,16 +57,19 @@ export interface Differentiable<W extends string, H extends string> {
 const SCALAR = 4;
 
 /**
- * Compiles the four programs of one function. @throws ShapeError, MemoryError, ValidationError
+ * Compiles the four programs of one function. @throws ShapeError, ProblemError, MemoryError, ValidationError
  */
 export async function differentiate<W extends string, H extends string = never, D extends string = never>(
   gpu: Gpu,
   spec: FunctionSpec<W, H, D>,
 ): Promise<Differentiable<W, H>> {
   const { lanes = 1, hyper = {} as Named<H>, data = {} as Named<D> } = spec;
+  assertStated("parameters", spec.parameters);
+  assertStated("hyper", hyper);
   const leaves = new Leaves(spec.parameters, hyper, { laned: { parameters: true, hyper: true } });
   const inputs = dataLeaves(data, lanes);
   const traced = leaves.trace(spec.loss, inputs.tensors);
+  keepIndicesWithin(inputs.arrays, traced.value);
   const w = new Space("w", leaves.parameterLayout, leaves.parameters, leaves.lane.parameters, lanes);
   const a = new Space("α", leaves.hyperLayout, leaves.hyper, leaves.lane.hyper, lanes);
   const value = new Block("value", "gradients", 4 * SCALAR * lanes);

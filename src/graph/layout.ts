@@ -1,6 +1,6 @@
 import { assertFilled, formatShape, type Shape, ShapeError, size } from "./shape.ts";
 import { type Tensor, view } from "./tensor.ts";
-import { laneShape, type Values } from "./values.ts";
+import { assertValues, laneShape, type Values } from "./values.ts";
 
 /** Where each of several named tensors stands in one flat vector. */
 export class Layout<Names extends string = string> {
@@ -13,7 +13,7 @@ export class Layout<Names extends string = string> {
     let offset = 0;
     const entries = {} as Record<Names, { offset: number; shape: Shape }>;
     for (const name of this.names) {
-      assertFilled(name, shapes[name]);
+      assertFilled(`"${name}"`, shapes[name]);
       entries[name] = { offset, shape: shapes[name] };
       offset += size(shapes[name]);
     }
@@ -41,10 +41,11 @@ export class Layout<Names extends string = string> {
   pack(record: Readonly<Record<Names, Values>>, lanes = 1, stride = this.size): Float32Array {
     const flat = new Float32Array(lanes * stride);
     for (const name of this.names) {
-      const given = record[name];
+      const given: Values | undefined = record[name];
       const count = size(this.shape(name));
       if (given === undefined)
         throw new ShapeError(`"${name}" is missing; wanted are ${this.names.join(", ")}`);
+      assertValues(`"${name}"`, given);
       if (given.data.length !== count && given.data.length !== lanes * count) {
         throw new ShapeError(
           `"${name}" is ${formatShape(given.shape)}, wanted is ${[[], ...(lanes > 1 ? [[lanes]] : [])]

@@ -19,10 +19,16 @@ export function formatShape(shape: Shape): string {
   return `[${shape.join("×")}]`;
 }
 
+/** @throws ShapeError unless this is a list of whole numbers ≥ 0. */
+export function assertShape(shape: Shape): void {
+  if (Array.isArray(shape) && shape.every((n) => Number.isInteger(n) && n >= 0)) return;
+  throw new ShapeError(`${JSON.stringify(shape)} is no shape: give whole numbers ≥ 0, as in [2, 3]`);
+}
+
 /** @throws ShapeError when a tensor of this shape has no elements. */
 export function assertFilled(name: string, shape: Shape): void {
   if (size(shape) > 0) return;
-  throw new ShapeError(`"${name}" is ${formatShape(shape)}: a tensor has at least one element; leave it out`);
+  throw new ShapeError(`${name} is ${formatShape(shape)}: a tensor has at least one element; leave it out`);
 }
 
 /** Elements from one index to the next along each axis, row-major. */
@@ -34,6 +40,13 @@ export function strides(shape: Shape): number[] {
     stride *= shape[axis]!;
   }
   return result;
+}
+
+/** The place of a flat, row-major index, for people. */
+export function elementAt(shape: Shape, index: number): string {
+  if (shape.length === 0) return "the value";
+  const places = strides(shape).map((stride, axis) => Math.floor(index / stride) % shape[axis]!);
+  return `element [${places.join(", ")}]`;
 }
 
 /** The shape two operands broadcast to, by NumPy's rule. @throws ShapeError naming both. */

@@ -50,6 +50,8 @@ interface Operation {
   readonly stepwise?: boolean;
   /** The input that holds integers. */
   readonly integers?: number;
+  /** It indexes with those integers: they are less than this, and not negative. */
+  readonly below?: number;
   /** Of each input: is its primal read in this mode? */
   reads(mode: Mode): readonly boolean[];
   /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */

@@ -1,9 +1,18 @@
 import { align, Block, type Resource } from "../gpu/block.ts";
+import { assertWithin, type IndexBound, indexBounds } from "./index_bounds.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { gradients } from "./reverse.ts";
 import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
 import { constant, type DType, leaf, type Tensor } from "./tensor.ts";
-import { dtypeOf, laneShape, type Values } from "./values.ts";
+import {
+  assertFinite,
+  assertStated,
+  assertValues,
+  called,
+  dtypeOf,
+  laneShape,
+  type Values,
+} from "./values.ts";
 
 /** Named graph tensors, as a loss receives them. */
 export type Tensors<Names extends string = string> = Readonly<Record<Names, Tensor>>;
@@ -66,20 +75,30 @@ export interface TracedLoss {
 export interface DataLeaf {
   readonly tensor: Tensor;
   readonly block: Block;
-  /** Other numbers, as the buffer holds them. @throws ShapeError unless they have the same shape and type */
+  /** Holds the numbers, and what takes their place, to what a loss indexes with them. @throws ProblemError */
+  keepWithin(bounds: readonly IndexBound[]): void;
+  /**
+   * Other numbers, as the buffer holds them. @throws ShapeError unless they have the same shape and type; ProblemError
+   * where they are not finite, or out of bounds
+   */
   pack(given: Values): Float32Array | Int32Array;
 }
 
+type DataLeaves<D extends string> = Readonly<Record<D, DataLeaf>>;
+
 /**
- * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each.
- * @throws ShapeError where the parts are not as many as the lanes.
+ * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each. `of` says in errors
+ * whose data it is.
+ * @throws ShapeError where the parts are not as many as the lanes; ProblemError for what are no finite Values
  */
 export function dataLeaves<D extends string>(
   data: Readonly<Record<D, Values>>,
   lanes = 1,
-): { tensors: Tensors<D>; resources: [Tensor, Resource][]; arrays: Readonly<Record<D, DataLeaf>> } {
+  of = "data",
+): { tensors: Tensors<D>; resources: [Tensor, Resource][]; arrays: DataLeaves<D> } {
+  assertStated(of, data);
   const entries = Object.entries<Values>(data).map(
-    ([name, given]) => [name, dataLeaf(name, given, lanes)] as const,
+    ([name, given]) => [name, dataLeaf(name, given, lanes, called(name, of))] as const,
   );
   return {
     tensors: Object.fromEntries(entries.map(([name, { tensor }]) => [name, tensor])) as Record<D, Tensor>,
@@ -88,21 +107,33 @@ export function dataLeaves<D extends string>(
   };
 }
 
-function dataLeaf(name: string, given: Values, lanes: number): DataLeaf {
-  assertFilled(name, given.shape);
+/** Holds data to what `loss` indexes with it, now and when other data takes its place. @throws ProblemError */
+export function keepIndicesWithin(arrays: DataLeaves<string>, loss: Tensor): void {
+  const bounds = indexBounds(loss);
+  for (const array of Object.values(arrays)) array.keepWithin(bounds.get(array.tensor) ?? []);
+}
+
+function dataLeaf(name: string, given: Values, lanes: number, label: string): DataLeaf {
+  assertFilled(label, given.shape);
   const shape = laneShape(name, given, lanes);
   const [dtype, lane] = [dtypeOf(given), given.perLane ? align(size(shape), 4) : 0];
   const spread = ({ data }: Values) => (given.perLane ? spreadOut(data, lanes, lane) : data);
   const form = `${formatShape(given.shape)} of ${ARRAYS[dtype]}`;
   const initial = spread(given);
+  let bounds: readonly IndexBound[] = [];
   return {
     tensor: leaf(name, shape, { dtype, lane }),
     block: new Block(name, "data", initial.byteLength, initial),
+    keepWithin(stated) {
+      bounds = stated;
+      assertWithin(label, given, bounds, size(shape));
+    },
     pack(other) {
+      assertValues(label, other);
       const found = `${formatShape(other.shape)} of ${ARRAYS[dtypeOf(other)]}`;
-      if (found !== form) throw new ShapeError(`"${name}" is ${found}, the problem was stated with ${form}`);
-      if (other.data.length !== given.data.length)
-        throw new ShapeError(`"${name}" has ${other.data.length} numbers, which do not fill ${found}`);
+      if (found !== form) throw new ShapeError(`${label} is ${found}, the problem was stated with ${form}`);
+      assertFinite(label, other);
+      assertWithin(label, other, bounds, size(shape));
       return spread(other);
     },
   };

@@ -1,4 +1,6 @@
-import { formatShape, type Shape, ShapeError, size } from "./shape.ts";
+import { kindOf } from "./kind.ts";
+import { ProblemError } from "./problem_error.ts";
+import { assertShape, elementAt, formatShape, type Shape, ShapeError, size } from "./shape.ts";
 import type { DType } from "./tensor.ts";
 
 /** Numbers with a shape, on the host. */
@@ -16,12 +18,57 @@ export function values(
   data: Float32Array | Int32Array | readonly number[],
   shape: Shape = [data.length],
 ): Values {
+  assertShape(shape);
   if (data.length !== size(shape))
     throw new ShapeError(`${data.length} numbers do not fill ${formatShape(shape)}`);
   return {
     shape,
     data: data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data),
   };
+}
+
+/**
+ * Checks what a caller gave as Values; the types say it too, but not to JavaScript.
+ * @throws ProblemError where it is something else, saying what to write; ShapeError where it does not fill its shape
+ */
+export function assertValues(name: string, given: unknown): asserts given is Values {
+  const { shape, data } = (given ?? {}) as Partial<Values>;
+  if (!Array.isArray(shape) || typeof data !== "object")
+    throw new ProblemError(`${name} is ${kindOf(given)}: give values(numbers, shape)`);
+  if (!(data instanceof Float32Array || data instanceof Int32Array)) {
+    throw new ProblemError(
+      `${name} holds ${kindOf(data)}: write values(Float32Array.from(data), shape), or values(Int32Array.from(data), shape) for labels and other indices`,
+    );
+  }
+  if (data.length !== size(shape))
+    throw new ShapeError(`${name} has ${data.length} numbers, which do not fill ${formatShape(shape)}`);
+}
+
+/** @throws ProblemError naming the first element that is NaN or infinite */
+export function assertFinite(name: string, { data, shape }: Values): void {
+  if (data instanceof Int32Array) return;
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) continue;
+    throw new ProblemError(`${name} is ${data[i]} at ${elementAt(shape, i)}: give finite numbers`);
+  }
+}
+
+/**
+ * Checks named values as a problem states them; `of` is where. @throws ProblemError, ShapeError for what are no
+ * Values, do not fill their shape or are not finite
+ */
+export function assertStated(of: string, record: unknown): asserts record is ValuesOf {
+  if (typeof record !== "object" || record === null)
+    throw new ProblemError(`${of} is ${kindOf(record)}: give values by name`);
+  for (const [name, given] of Object.entries(record)) {
+    assertValues(called(name, of), given);
+    assertFinite(called(name, of), given);
+  }
+}
+
+/** How errors call an array. */
+export function called(name: string, of: string): string {
+  return `"${name}" of ${of}`;
 }
 
 /** Numbers of which each lane has its own part, [lanes × …]; a loss sees the part. */
@@ -53,6 +100,7 @@ export function partsOf(given: Values): Values[] {
 }
 
 export function filled(shape: Shape, value: number): Values {
+  assertShape(shape);
   return { shape, data: new Float32Array(size(shape)).fill(value) };
 }
 

@@ -1,3 +1,4 @@
+import { remedyFor } from "../bilevel/divergence.ts";
 import type { LinearSolve } from "../bilevel/linear_solve.ts";
 import { type Problem, ProblemError, positive } from "../bilevel/problem.ts";
 import { DivergenceError } from "../gpu/errors.ts";
@@ -199,7 +200,7 @@ function assertSound(
   if (diverged !== undefined) {
     const innerStep = before + diverged + 1;
     throw new DivergenceError(
-      `the inner problem diverged: a parameter was not finite after inner step ${innerStep} of outer step ${index}. Lower the inner learning rate, or keep α where it is stable by a constraint`,
+      `the inner problem diverged: a parameter was not finite after inner step ${innerStep} of outer step ${index}. ${remedyFor(innerStep)}, or keep α where it is stable by a constraint`,
       index,
       innerStep,
     );

@@ -317,7 +317,7 @@ describe("refused", () => {
   test.each([
     ["below 0", stated(values([1, -1]), nonNegative()), /"alpha".*nonNegative.*element \[1\] is -1, not ≥ 0/],
     ["above", stated(scalar(2), box({ upper: 1 })), /"alpha".*box.*the value is 2, not ≤ 1/],
-    ["NaN", stated(values([Number.NaN]), nonNegative()), /element \[0\] is NaN/],
+    ["NaN", stated(values([Number.NaN]), nonNegative()), /"alpha" of hyper is NaN at element \[0\]/],
     [
       "a wrong sum",
       stated(filled([2, 3], 0.5), simplex()),

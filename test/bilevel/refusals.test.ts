@@ -149,6 +149,37 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     ShapeError,
     /"alpha".*4 numbers.*\[3\]/,
   ],
+  [
+    "NaN in the data",
+    spec({}, {}, { data: { x: values([0, Number.NaN, 0]) } }),
+    ProblemError,
+    /"x" of outer\.data is NaN at element \[1\]: give finite numbers/,
+  ],
+  [
+    "infinity in w_0",
+    spec({ parameters: { w: values([0, 0, Number.POSITIVE_INFINITY]) } }),
+    ProblemError,
+    /"w" of parameters is Infinity at element \[2\]/,
+  ],
+  [
+    "NaN in α_0",
+    spec({ hyper: { alpha: values([Number.NaN, 0, 0]) } }),
+    ProblemError,
+    /"alpha" of hyper is NaN at element \[0\]/,
+  ],
+  [
+    "an array in float64",
+    spec({ hyper: { alpha: { shape: [3], data: new Float64Array(3) as never } } }),
+    ProblemError,
+    /"alpha" of hyper holds a Float64Array: write values\(Float32Array\.from\(data\), shape\)/,
+  ],
+  [
+    "data without a shape",
+    spec({}, { data: { x: new Float32Array(4) as never } }),
+    ProblemError,
+    /"x" of inner\.data is a Float32Array: give values\(numbers, shape\)/,
+  ],
+  ["data that is no record", spec({}, { data: 5 as never }), ProblemError, /inner\.data is the number 5/],
 ];
 
 test.each(problems)("%s", (_name, given, kind, message) => {

@@ -158,19 +158,19 @@ describe("refused", () => {
       "a shape",
       { outer: { x: values(new Float32Array(45), [9, 5]) } },
       ShapeError,
-      /"x" is \[9×5\] of Float32Array, the problem was stated with \[3×9×5\] of Float32Array/,
+      /"x" of outer\.data is \[9×5\] of Float32Array, the problem was stated with \[3×9×5\] of Float32Array/,
     ],
     [
       "a type",
       { inner: { shared: values(new Int32Array(5), [5, 1]) } },
       ShapeError,
-      /"shared" is \[5×1\] of Int32Array, the problem was stated with \[5×1\] of Float32Array/,
+      /"shared" of inner\.data is \[5×1\] of Int32Array, the problem was stated with \[5×1\] of Float32Array/,
     ],
     [
       "too few numbers",
       { inner: { shared: { shape: [5, 1], data: new Float32Array(4) } } },
       ShapeError,
-      /"shared" has 4 numbers, which do not fill \[5×1\]/,
+      /"shared" of inner\.data has 4 numbers, which do not fill \[5×1\]/,
     ],
   ] as [string, TaskData, typeof ProblemError, RegExp][])("%s", async (_name, data, kind, message) => {
     const run = first(data);

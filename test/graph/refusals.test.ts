@@ -11,9 +11,11 @@ import { dense, matmul } from "../../src/graph/operations/matmul.ts";
 import { div, mul } from "../../src/graph/operations/multiply.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import { ProblemError } from "../../src/graph/problem_error.ts";
 import { ShapeError } from "../../src/graph/shape.ts";
 import { leaf } from "../../src/graph/tensor.ts";
-import { values } from "../../src/graph/values.ts";
+import type { Tensors } from "../../src/graph/trace.ts";
+import { values, zeros } from "../../src/graph/values.ts";
 import { withGpu } from "../support/gpu.ts";
 
 const gpu = withGpu((adapter) => `${refusals.length} wrong shapes and what else is refused, on ${adapter}`);
@@ -51,6 +53,8 @@ const refusals: [what: string, attempt: () => unknown, named: string[]][] = [
   ["a sum of integers", () => sum(integers(3)), ["i32", "[3]"]],
   ["the norm of integers", () => squaredNorm(integers(3)), ["i32", "[3]"]],
   ["numbers that do not fill a shape", () => values([1, 2, 3], [2, 2]), ["3", "[2×2]"]],
+  ["a shape that is no list", () => zeros(4 as never), ["4 is no shape", "[2, 3]"]],
+  ["a negative shape", () => zeros([-4]), ["[-4] is no shape"]],
 ];
 
 test.each(refusals)("%s", (_what, attempt, named) => {
@@ -91,6 +95,48 @@ describe("differentiate", () => {
     const wrong = { w: values([1, 2]) };
     expect(() => f.set({ parameters: wrong })).toThrow(/"w" is \[2\], wanted is \[3\]/);
     await expect(f.hvp({ parameters: wrong, hyper: {} })).rejects.toThrow(ShapeError);
+    f.destroy();
+  });
+
+  test.each([
+    [
+      "an array of float64",
+      { shape: [3], data: new Float64Array(3) },
+      /holds a Float64Array: write values\(Float32Array\.from/,
+    ],
+    [
+      "an array of bytes",
+      { shape: [3], data: new Uint8Array(3) },
+      /holds a Uint8Array: .*Int32Array\.from\(data\), shape\) for labels/,
+    ],
+    ["a plain array with a shape", { shape: [3], data: [1, 2, 3] }, /holds a plain array: write values/],
+    ["numbers without a shape", new Float32Array(3), /is a Float32Array: give values\(numbers, shape\)/],
+    ["a plain array", [1, 2, 3], /is a plain array: give values/],
+    ["nothing", undefined, /is undefined: give values/],
+    ["a graph tensor", x(3), /is a graph tensor: give values/],
+    ["NaN", values([1, 2, Number.NaN]), /is NaN at element \[2\]: give finite numbers/],
+    ["infinity", values([1, 2, 3, Number.NEGATIVE_INFINITY], [2, 2]), /is -Infinity at element \[1, 1\]/],
+  ] as [string, never, RegExp][])(
+    "refuses %s for an array, as data, w or α",
+    async (_what, array, message) => {
+      const loss = ({ w }: Tensors) => squaredNorm(w!);
+      for (const spec of [
+        { ...one, data: { w: array }, loss },
+        { parameters: { w: array }, loss },
+        { ...one, hyper: { w: array }, loss },
+      ]) {
+        const built = differentiate(gpu(), spec);
+        await expect(built).rejects.toThrow(message);
+        await expect(built).rejects.toThrow(/^"w" of (data|parameters|hyper)/);
+        await expect(built).rejects.toThrow(ProblemError);
+      }
+    },
+  );
+
+  test("refuses what are no Values for a tangent, too", async () => {
+    const f = await differentiate(gpu(), { ...one, loss: ({ w }) => squaredNorm(w) });
+    const tangent = { w: { shape: [3], data: new Float64Array(3) } as never };
+    await expect(f.hvp({ parameters: tangent, hyper: {} })).rejects.toThrow(/"w" holds a Float64Array/);
     f.destroy();
   });
 

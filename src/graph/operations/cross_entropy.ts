@@ -11,7 +11,8 @@ import type { Rule, Tensor } from "../tensor.ts";
 
 /**
  * Softmax cross-entropy of each example: logits [n × classes], labels i32 [n] in [0, classes), result [n].
- * Fused, and stable for logits of any size. @throws ShapeError
+ * Fused, and stable for logits of any size. Data with other labels is refused; where one comes up on the GPU the result
+ * and its derivatives are NaN. @throws ShapeError
  */
 export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   return apply(forward(dimensions(logits, labels)), [logits, labels], labels.shape);
@@ -23,6 +24,7 @@ export function correct(logits: Tensor, labels: Tensor): Tensor {
   const rule: Rule = {
     name: "correct",
     integers: 1,
+    below: size.classes,
     stepwise: true,
     reads: () => [true, true],
     kernel: ({ inputs: [z, label], out }) => ({
@@ -53,6 +55,7 @@ function forward(size: Logits): Rule {
   return {
     name: "cross-entropy",
     integers: 1,
+    below: size.classes,
     reads: () => [true, true],
     kernel: ({ inputs: [z, label], out }) => ({
       code: crossEntropyShader(size, z!, label!, out),

@@ -5,8 +5,8 @@ import { formatShape, ShapeError, size } from "../shape.ts";
 import type { DType, Rule, Tensor } from "../tensor.ts";
 
 /**
- * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x); others read nothing
- * that is defined. @throws ShapeError
+ * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x): data with others is refused,
+ * and where one comes up on the GPU the row is NaN, or -1 of integers. @throws ShapeError
  */
 export function gather(x: Tensor, index: Tensor): Tensor {
   const [rows] = x.shape;
@@ -23,6 +23,7 @@ function gatherRule(table: Rows, type: DType): Rule {
   return {
     name: "gather",
     integers: 1,
+    below: table.rows,
     reads: ({ primal }) => [primal, true],
     kernel({ inputs: [x, index], out }) {
       const count = size(out.shape);

@@ -1,0 +1,6 @@
+import { HypergradError } from "../gpu/errors.ts";
+
+/** A problem that cannot be meant as it is stated. */
+export class ProblemError extends HypergradError {
+  override name = "ProblemError";
+}
