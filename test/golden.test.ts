@@ -5,7 +5,7 @@ import type { Gpu } from "../src/gpu/gpu.ts";
 import { decode, type GoldenCase, type GoldenMethod, goldenFolder, readFolder } from "./support/golden.ts";
 import { estimatorOf, isRefused } from "./support/golden_estimators.ts";
 import { goldenProblem } from "./support/golden_problems.ts";
-import { openGpu } from "./support/gpu.ts";
+import { openGpu } from "./support/forced.ts";
 
 const folder = goldenFolder();
 const cases = folder === undefined ? [] : readFolder<GoldenCase>(folder, "cases");

@@ -2,7 +2,8 @@ import { divisor } from "../../shaders/conv/window.ts";
 import type { ConvAsked, ConvVariant } from "../../shaders/conv.ts";
 import type { MatmulTile } from "../../shaders/matmul.ts";
 import type { Variants } from "../../shaders/variants.ts";
-import type { Gpu } from "../../src/gpu/gpu.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { environment } from "../../src/host/runtime.ts";
 
 const tile = ({ product, conv: { c, o, stride } }: ConvAsked, subgroup?: number): ConvVariant => ({
   channels: divisor(product === "input gradient" ? c : o, 2),
@@ -43,4 +44,19 @@ export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Reco
       ),
     }),
   };
+}
+
+/**
+ * The adapter's device; where FORCED_VARIANT is set, with that one of the `forcedVariants` for all kernels, so that any
+ * suite can be run with each of them in turn.
+ */
+export async function openGpu(): Promise<Gpu> {
+  const gpu = await Gpu.open();
+  const name = environment("FORCED_VARIANT");
+  if (name === undefined) return gpu;
+  const all = forcedVariants(gpu);
+  gpu.close();
+  const variants = all[name];
+  if (variants === undefined) throw new Error(`FORCED_VARIANT: there are ${Object.keys(all).join(" | ")}`);
+  return await Gpu.open({ variants });
 }

@@ -1,22 +1,6 @@
 import { afterAll, beforeAll } from "vitest";
-import { Gpu } from "../../src/gpu/gpu.ts";
-import { environment } from "../../src/host/runtime.ts";
-import { forcedVariants } from "./forced.ts";
-
-/**
- * The adapter's device; where FORCED_VARIANT is set, with that one of the `forcedVariants` for all kernels, so that any
- * suite can be run with each of them in turn.
- */
-export async function openGpu(): Promise<Gpu> {
-  const gpu = await Gpu.open();
-  const name = environment("FORCED_VARIANT");
-  if (name === undefined) return gpu;
-  const all = forcedVariants(gpu);
-  gpu.close();
-  const variants = all[name];
-  if (variants === undefined) throw new Error(`FORCED_VARIANT: there are ${Object.keys(all).join(" | ")}`);
-  return await Gpu.open({ variants });
-}
+import type { Gpu } from "../../src/gpu/gpu.ts";
+import { openGpu } from "./forced.ts";
 
 /**
  * One device for a test file, opened before its tests and closed after them; without an adapter they fail. At the
