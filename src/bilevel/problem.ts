@@ -1,3 +1,4 @@
+import { assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
@@ -195,7 +196,7 @@ function traceLevel<W extends string, H extends string, D extends string>(
 ): TracedLevel {
   const { tensors, resources, arrays } = dataLeaves(data, lanes, `${which}.data`);
   const traceWith = (seen: Loss<W, H, D>) => {
-    const traced = leaves.trace(seen, tensors);
+    const traced = leaves.trace(seen, tensors, `the ${which} loss`);
     keepIndicesWithin(arrays, traced.value);
     return { traced, data: resources, arrays };
   };
@@ -215,6 +216,7 @@ function traceLevel<W extends string, H extends string, D extends string>(
   }
   const index = leaf("batch", [batch], { dtype: "i32" });
   const rows = (tensor: Tensor) => {
+    assertTensors("batch.rows", tensor);
     if (tensor.shape[0] === examples) return gather(tensor, index);
     throw new ShapeError(
       `batch.rows takes a tensor with a row for each of the ${examples} examples, not ${formatShape(tensor.shape)}`,

@@ -2,9 +2,6 @@ import { fill } from "./operations/fill.ts";
 import { formatShape, type Shape, ShapeError } from "./shape.ts";
 import { constantValue, type DType, type Rule, Tensor } from "./tensor.ts";
 
-/** A tensor or a number, which stands for a constant of any shape. */
-export type Like = Tensor | number;
-
 /** The tensor that `rule` makes of `inputs`. @throws ShapeError where integers stand for floats. */
 export function apply(rule: Rule, inputs: readonly Tensor[], shape: Shape, dtype: DType = "f32"): Tensor {
   inputs.forEach((input, k) => {

@@ -117,6 +117,11 @@ export class Tensor {
   }
 }
 
+/** By its form, so that a tensor of another copy of this module is one too. */
+export function isTensor(given: unknown): given is Tensor {
+  return typeof given === "object" && given !== null && "source" in given && "shape" in given;
+}
+
 export function leaf(name: string, shape: Shape, options: { dtype?: DType; lane?: number } = {}): Tensor {
   return new Tensor(shape, options.dtype ?? "f32", { kind: "leaf", name, lane: options.lane ?? 0 });
 }
@@ -124,6 +129,11 @@ export function leaf(name: string, shape: Shape, options: { dtype?: DType; lane?
 /** @throws HypergradError for a number that a 32-bit float cannot hold. */
 export function assertFloat32(value: number): void {
   if (Number.isFinite(Math.fround(value))) return;
+  if (Number.isNaN(value)) {
+    throw new HypergradError(
+      "a constant is NaN: tensors are combined by add, sub, mul and div, not by + - * and /",
+    );
+  }
   throw new HypergradError(`the constant ${value} does not fit a 32-bit float: rescale the loss`);
 }
 

@@ -1,6 +1,8 @@
 import { align, Block, type Resource } from "../gpu/block.ts";
 import { assertWithin, type IndexBound, indexBounds } from "./index_bounds.ts";
 import { type Layout, layoutOf } from "./layout.ts";
+import { assertResult, UndefinedOperand } from "./operands.ts";
+import { ProblemError } from "./problem_error.ts";
 import { gradients } from "./reverse.ts";
 import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
 import { constant, type DType, leaf, type Tensor } from "./tensor.ts";
@@ -49,8 +51,10 @@ export class Leaves<W extends string, H extends string> {
     this.hyper = leaf("hyperparameters", [this.hyperLayout.size], { lane: this.lane.hyper });
   }
 
-  trace<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>): TracedLoss {
-    const value = loss(this.parameterLayout.views(this.parameters), this.hyperLayout.views(this.hyper), data);
+  /** `called` is how errors call the loss. @throws ProblemError, ShapeError for what it cannot mean */
+  trace<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>, called = "the loss"): TracedLoss {
+    const value = this.#evaluate(loss, data);
+    assertResult(called, value);
     const [parameters, hyper] = gradients(value, [this.parameters, this.hyper]);
     return {
       value,
@@ -58,6 +62,21 @@ export class Leaves<W extends string, H extends string> {
       hyper: hyper ?? constant(0, this.hyper.shape),
       dependsOn: { parameters: parameters !== undefined, hyper: hyper !== undefined },
     };
+  }
+
+  #evaluate<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>): Tensor {
+    try {
+      return loss(this.parameterLayout.views(this.parameters), this.hyperLayout.views(this.hyper), data);
+    } catch (error) {
+      if (!(error instanceof UndefinedOperand)) throw error;
+      const known = [
+        ["parameters", this.parameterLayout.names],
+        ["hyper", this.hyperLayout.names],
+        ["data", Object.keys(data)],
+      ] as const;
+      const names = known.map(([of, names]) => `${of}: ${names.join(", ") || "none"}`).join("; ");
+      throw new ProblemError(`${error.message} There are ${names}`, { cause: error });
+    }
   }
 }
 

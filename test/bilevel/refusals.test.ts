@@ -9,6 +9,7 @@ import { krmd, rmd, t1t2 } from "../../src/estimators/krmd.ts";
 import { sub } from "../../src/graph/operations/linear_combination.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
 import { ShapeError } from "../../src/graph/shape.ts";
+import type { Tensors } from "../../src/graph/trace.ts";
 import { values, zeros } from "../../src/graph/values.ts";
 import { withGpu } from "../support/gpu.ts";
 import { hypercleaning, problem, quadratic } from "./problems.ts";
@@ -178,6 +179,36 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     spec({}, { data: { x: new Float32Array(4) as never } }),
     ProblemError,
     /"x" of inner\.data is a Float32Array: give values\(numbers, shape\)/,
+  ],
+  [
+    "a name in the inner loss that there is not",
+    spec({}, { data: rows, loss: ({ w }, { aplha }) => squaredNorm(sub(w!, aplha!)) }),
+    ProblemError,
+    /operand 2 of sub is undefined: is its name spelled right\? There are parameters: w; hyper: alpha; data: x, y/,
+  ],
+  [
+    "a name in the outer loss",
+    spec({}, {}, { loss: ({ W }) => squaredNorm(W!) }),
+    ProblemError,
+    /operand of squaredNorm is undefined.*There are parameters: w; hyper: alpha; data: none/,
+  ],
+  [
+    "an async loss",
+    spec({}, { loss: (async ({ w }: Tensors) => squaredNorm(w!)) as never }),
+    ProblemError,
+    /the inner loss gave a promise: a loss must not be async/,
+  ],
+  [
+    "a loss that returns nothing",
+    spec({}, {}, { loss: (() => undefined) as never }),
+    ProblemError,
+    /the outer loss gave undefined: return a scalar; a body in braces needs the word return/,
+  ],
+  [
+    "a loss by *",
+    spec({}, { loss: (({ w }: Record<string, never>) => w! * w!) as never }),
+    ProblemError,
+    /the inner loss gave the number NaN: give a graph tensor; tensors are combined by add, sub, mul and div/,
   ],
   ["data that is no record", spec({}, { data: 5 as never }), ProblemError, /inner\.data is the number 5/],
 ];

@@ -1,15 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { ValidationError } from "../../src/gpu/errors.ts";
+import { HypergradError, ValidationError } from "../../src/gpu/errors.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { differentiate } from "../../src/graph/differentiate.ts";
-import { reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
+import { batchNorm } from "../../src/graph/operations/batch_norm.ts";
+import { conv2d } from "../../src/graph/operations/conv2d.ts";
+import { flatten, reshape, slice, transpose } from "../../src/graph/operations/copy.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
-import { elementwise, exp } from "../../src/graph/operations/elementwise.ts";
+import { elementwise, exp, square } from "../../src/graph/operations/elementwise.ts";
 import { gather } from "../../src/graph/operations/gather.ts";
-import { add } from "../../src/graph/operations/linear_combination.ts";
+import { add, neg, scale } from "../../src/graph/operations/linear_combination.ts";
 import { dense, matmul } from "../../src/graph/operations/matmul.ts";
+import { mean } from "../../src/graph/operations/mean.ts";
 import { div, mul } from "../../src/graph/operations/multiply.ts";
-import { sum } from "../../src/graph/operations/reduce.ts";
+import { maxPool } from "../../src/graph/operations/pool.ts";
+import { broadcastTo, sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
 import { ProblemError } from "../../src/graph/problem_error.ts";
 import { ShapeError } from "../../src/graph/shape.ts";
@@ -56,6 +60,73 @@ const refusals: [what: string, attempt: () => unknown, named: string[]][] = [
   ["a shape that is no list", () => zeros(4 as never), ["4 is no shape", "[2, 3]"]],
   ["a negative shape", () => zeros([-4]), ["[-4] is no shape"]],
 ];
+
+const host = values([1, 2, 3]) as never;
+const nothing = undefined as never;
+const arithmetic = /tensors are combined by add, sub, mul and div, not by \+ - \* and \//;
+
+/** Operands that are no graph tensors, and what the message says. */
+const slips: [what: string, attempt: () => unknown, message: RegExp][] = [
+  ["nothing", () => mul(x(3), nothing), /operand 2 of mul is undefined: is its name spelled right\?/],
+  ["nothing, alone", () => exp(nothing), /the operand of exp is undefined/],
+  ["Values", () => add(host, x(3)), /operand 1 of add is Values, numbers on the host: state it as data/],
+  [
+    "a typed array",
+    () => dense(x(2, 3), new Float32Array(3) as never),
+    /operand 2 of dense is a Float32Array/,
+  ],
+  ["a product by *", () => exp((2 * (x(3) as never)) as never), arithmetic],
+  ["one among numbers", () => mul((2 * (x(3) as never)) as never, x(3)), arithmetic],
+  ["a sum by +", () => sum((x(3) + (x(3) as never)) as never), arithmetic],
+  ["a function", () => sum(exp as never), /the operand of sum is a function: call it/],
+  ["a promise", () => mean(Promise.resolve(x(3)) as never), /is a promise: a loss must not be async/],
+  ["all of a group", () => exp({ a: x(3) } as never), /is an object: take a tensor of it by its name/],
+  ["one of several", () => squaredNorm({ a: x(3), b: nothing }), /operand 2 of squaredNorm is undefined/],
+  ["a bias", () => matmul(x(2, 3), x(3, 2), { bias: host }), /operand 3 of matmul is Values/],
+  ["a scale", () => batchNorm(x(4, 3), { scale: host }), /operand 2 of batchNorm is Values/],
+  ["logits", () => crossEntropy(nothing, integers(3)), /operand 1 of crossEntropy is undefined/],
+  [
+    "a factor that comes last",
+    () => scale(x(3) as never, 0.5),
+    /factor of scale is a graph tensor: the number comes first, scale\(0\.5, x\)/,
+  ],
+  ["a factor that is no number", () => scale(nothing, x(3)), /factor of scale is undefined/],
+  ...[neg, square, sum, mean, flatten, transpose, squaredNorm].map(
+    (operation): [string, () => unknown, RegExp] => [
+      `nothing in ${operation.name}`,
+      () => operation(nothing),
+      /the operand of \w+ is undefined/,
+    ],
+  ),
+  ["nothing in reshape", () => reshape(nothing, [3]), /the operand of reshape is undefined/],
+  ["nothing in slice", () => slice(nothing, 0, 1), /the operand of slice is undefined/],
+  ["nothing in broadcastTo", () => broadcastTo(nothing, [3]), /the operand of broadcastTo is undefined/],
+  ["nothing in gather", () => gather(x(3), nothing), /operand 2 of gather is undefined/],
+  ["nothing in conv2d", () => conv2d(x(1, 1, 3, 3), nothing), /operand 2 of conv2d is undefined/],
+  ["nothing in maxPool", () => maxPool(nothing, { size: 2 }), /the operand of maxPool is undefined/],
+  [
+    "an elementwise operation without a second derivative",
+    () => elementwise("mine", { f: "x", df: "1.0" } as never),
+    /ddf of elementwise\("mine", \{ f, df, ddf \}\), its second derivative, is undefined: give a WGSL expression in x/,
+  ],
+  [
+    "one in JavaScript",
+    () => elementwise("mine", { f: (v: number) => v, df: "1.0", ddf: "0.0" } as never),
+    /f of elementwise\("mine".*, the function, is a function: give a WGSL expression/,
+  ],
+  ["one without expressions", () => elementwise("mine", nothing), /f of elementwise\("mine".*is undefined/],
+  [
+    "one without a name",
+    () => elementwise("", { f: "x", df: "1.0", ddf: "0.0" }),
+    /the name of an elementwise/,
+  ],
+];
+
+test.each(slips)("in place of a tensor: %s", (_what, attempt, message) => {
+  const error = thrown(attempt);
+  expect(error).toBeInstanceOf(HypergradError);
+  expect(error.message).toMatch(message);
+});
 
 test.each(refusals)("%s", (_what, attempt, named) => {
   const error = thrown(attempt);

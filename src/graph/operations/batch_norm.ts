@@ -1,3 +1,4 @@
+import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { reshape } from "./copy.ts";
@@ -21,13 +22,13 @@ export interface BatchNormOptions {
  * variance is the mean square, n in the denominator. @throws ShapeError
  */
 export function batchNorm(x: Tensor, { scale, shift, epsilon = 1e-5 }: BatchNormOptions = {}): Tensor {
+  const given = [scale, shift].filter((tensor) => tensor !== undefined);
+  assertTensors("batchNorm", x, ...given);
   const [, channels] = x.shape;
   const count = x.size / channels!;
-  const fits = [scale, shift].every(
-    (given) => given === undefined || (given.shape.length === 1 && given.size === channels),
-  );
+  const fits = given.every(({ shape, size }) => shape.length === 1 && size === channels);
   if ((x.shape.length !== 4 && x.shape.length !== 2) || !fits) {
-    const shown = [scale, shift].map((given) => (given ? ` and ${formatShape(given.shape)}` : "")).join("");
+    const shown = given.map(({ shape }) => ` and ${formatShape(shape)}`).join("");
     throw new ShapeError(
       `batchNorm: ${formatShape(x.shape)}${shown} do not fit: give [n×c×h×w] or [n×c], scale and shift [c]`,
     );

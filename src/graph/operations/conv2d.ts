@@ -9,6 +9,7 @@ import {
   products,
 } from "../../../shaders/conv.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
@@ -33,6 +34,7 @@ export function conv2d(
   weight: Tensor,
   { stride = 1, padding = 0, bias }: Conv2dOptions = {},
 ): Tensor {
+  assertTensors("conv2d", x, weight, ...(bias === undefined ? [] : [bias]));
   const [n, c, h, w] = x.shape;
   const [o, c2, kh, kw] = weight.shape;
   const fits = x.shape.length === 4 && weight.shape.length === 4 && c === c2;

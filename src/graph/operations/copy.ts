@@ -1,11 +1,13 @@
 import { stridedCopy } from "../../../shaders/copy.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { formatShape, normalizeAxis, type Shape, ShapeError, size, strides } from "../shape.ts";
 import { constant, constantValue, type Mode, type Rule, type Tensor, view } from "../tensor.ts";
 
 /** The same elements in row-major order under another shape; one axis may be -1. @throws ShapeError */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  assertTensors("reshape", x);
   const known = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
   const full = shape.map((n) => (n === -1 ? x.size / known : n));
   if (size(full) !== x.size || full.some((n) => !Number.isInteger(n) || n < 0)) {
@@ -16,11 +18,13 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** Each example as a row: [n×…] to [n×m]. @throws ShapeError */
 export function flatten(x: Tensor): Tensor {
+  assertTensors("flatten", x);
   return reshape(x, [x.shape[0] ?? 1, -1]);
 }
 
 /** Elements `start` ≤ i < `stop` along `axis`. The first axis costs nothing. @throws ShapeError */
 export function slice(x: Tensor, start: number, stop: number, axis = 0): Tensor {
+  assertTensors("slice", x);
   const along = normalizeAxis(axis, x.shape);
   const extent = x.shape[along]!;
   if (!(Number.isInteger(start) && Number.isInteger(stop) && 0 <= start && start < stop && stop <= extent)) {
@@ -36,10 +40,9 @@ export function slice(x: Tensor, start: number, stop: number, axis = 0): Tensor 
 }
 
 /** Axes in another order (reversed when none is given). @throws ShapeError */
-export function transpose(
-  x: Tensor,
-  order: readonly number[] = x.shape.map((_, axis) => axis).reverse(),
-): Tensor {
+export function transpose(x: Tensor, given?: readonly number[]): Tensor {
+  assertTensors("transpose", x);
+  const order = given ?? x.shape.map((_, axis) => axis).reverse();
   const axes = order.map((axis) => normalizeAxis(axis, x.shape));
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
     throw new ShapeError(`[${order}] is no order of the axes of ${formatShape(x.shape)}`);

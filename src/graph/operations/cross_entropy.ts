@@ -6,6 +6,7 @@ import {
 } from "../../../shaders/cross_entropy.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { broadcastIndex, formatShape, ShapeError } from "../shape.ts";
 import type { Rule, Tensor } from "../tensor.ts";
 
@@ -15,12 +16,12 @@ import type { Rule, Tensor } from "../tensor.ts";
  * and its derivatives are NaN. @throws ShapeError
  */
 export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
-  return apply(forward(dimensions(logits, labels)), [logits, labels], labels.shape);
+  return apply(forward(dimensions("crossEntropy", logits, labels)), [logits, labels], labels.shape);
 }
 
 /** 1 where the largest logit is the label's, else 0: [n]. The mean is the accuracy. Not differentiable. */
 export function correct(logits: Tensor, labels: Tensor): Tensor {
-  const size = dimensions(logits, labels);
+  const size = dimensions("correct", logits, labels);
   const rule: Rule = {
     name: "correct",
     integers: 1,
@@ -36,7 +37,8 @@ export function correct(logits: Tensor, labels: Tensor): Tensor {
   return apply(rule, [logits, labels], labels.shape);
 }
 
-function dimensions(logits: Tensor, labels: Tensor): Logits {
+function dimensions(operation: string, logits: Tensor, labels: Tensor): Logits {
+  assertTensors(operation, logits, labels);
   const [rows, classes] = logits.shape;
   if (
     logits.shape.length !== 2 ||
@@ -45,7 +47,7 @@ function dimensions(logits: Tensor, labels: Tensor): Logits {
     labels.shape[0] !== rows
   ) {
     throw new ShapeError(
-      `cross-entropy takes logits [n×classes] and i32 labels [n], not ${formatShape(logits.shape)} and ${labels.dtype} ${formatShape(labels.shape)}`,
+      `${operation} takes logits [n×classes] and i32 labels [n], not ${formatShape(logits.shape)} and ${labels.dtype} ${formatShape(labels.shape)}`,
     );
   }
   return { rows: rows!, classes: classes! };

@@ -1,13 +1,18 @@
 import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
 import { type Elementwise, unary, unaryBackward } from "../../../shaders/pointwise.ts";
 import { apply } from "../apply.ts";
+import { kindOf } from "../kind.ts";
+import { assertTensors } from "../operands.ts";
+import { ProblemError } from "../problem_error.ts";
 import type { PointwiseRule, Tensor } from "../tensor.ts";
 
 /**
  * An elementwise operation from three WGSL expressions in `x`: the function and its first and second derivative.
  * A wrong derivative shows in `checkGradient`-style tests; a malformed expression is a ValidationError at build.
+ * @throws ProblemError where one is missing
  */
 export function elementwise(name: string, expressions: Elementwise): (x: Tensor) => Tensor {
+  assertStated(name, expressions);
   const forward: PointwiseRule = {
     name,
     reads: () => [true],
@@ -20,7 +25,27 @@ export function elementwise(name: string, expressions: Elementwise): (x: Tensor)
     reads: ({ primal, active }) => [true, primal || active[0]!],
     formula: unaryBackward(expressions),
   };
-  return (x) => apply(forward, [x], x.shape);
+  return (x) => {
+    assertTensors(name, x);
+    return apply(forward, [x], x.shape);
+  };
+}
+
+function assertStated(name: unknown, expressions: unknown): void {
+  if (typeof name !== "string" || name === "")
+    throw new ProblemError(`the name of an elementwise operation is ${kindOf(name)}: give a text`);
+  const given = { ...(expressions as Partial<Elementwise> | undefined) };
+  for (const [part, meaning] of Object.entries({
+    f: "the function",
+    df: "its first derivative",
+    ddf: "its second derivative",
+  })) {
+    const expression = given[part as keyof Elementwise];
+    if (typeof expression === "string" && expression.trim() !== "") continue;
+    throw new ProblemError(
+      `${part} of elementwise("${name}", { f, df, ddf }), ${meaning}, is ${kindOf(expression)}: give a WGSL expression in x`,
+    );
+  }
 }
 
 export const exp = elementwise("exp", { f: "exp(x)", df: "exp(x)", ddf: "exp(x)" });

@@ -1,6 +1,7 @@
 import { gather as gatherShader, type Rows, scatter as scatterShader } from "../../../shaders/gather.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError, size } from "../shape.ts";
 import type { DType, Rule, Tensor } from "../tensor.ts";
 
@@ -9,6 +10,7 @@ import type { DType, Rule, Tensor } from "../tensor.ts";
  * and where one comes up on the GPU the row is NaN, or -1 of integers. @throws ShapeError
  */
 export function gather(x: Tensor, index: Tensor): Tensor {
+  assertTensors("gather", x, index);
   const [rows] = x.shape;
   if (rows === undefined || index.dtype !== "i32" || index.shape.length !== 1) {
     throw new ShapeError(

@@ -1,5 +1,8 @@
 import { linearCombination } from "../../../shaders/pointwise.ts";
-import { apply, type Like } from "../apply.ts";
+import { apply } from "../apply.ts";
+import { kindOf } from "../kind.ts";
+import { type Like, tensorsOf } from "../operands.ts";
+import { ProblemError } from "../problem_error.ts";
 import { broadcast, sameShape } from "../shape.ts";
 import {
   assertFloat32,
@@ -28,40 +31,46 @@ function isLinearCombination(rule: Rule): rule is LinearCombination {
 
 /** a + b, with broadcasting. */
 export function add(a: Like, b: Like): Tensor {
+  const [x, y] = tensorsOf("add", a, b);
   return combine([
-    [1, a],
-    [1, b],
+    [1, x!],
+    [1, y!],
   ]);
 }
 
 /** a - b, with broadcasting. */
 export function sub(a: Like, b: Like): Tensor {
+  const [x, y] = tensorsOf("sub", a, b);
   return combine([
-    [1, a],
-    [-1, b],
+    [1, x!],
+    [-1, y!],
   ]);
 }
 
 /** -x. */
 export function neg(x: Like): Tensor {
-  return scale(-1, x);
+  return combine([[-1, tensorsOf("neg", x)[0]!]]);
 }
 
-/** factor · x for a number known when the graph is built. */
+/** factor · x for a number known when the graph is built. @throws ProblemError where the factor is none */
 export function scale(factor: number, x: Like): Tensor {
-  return combine([[factor, x]]);
+  if (typeof factor !== "number") {
+    throw new ProblemError(
+      `the factor of scale is ${kindOf(factor)}: the number comes first, scale(0.5, x); two tensors are multiplied by mul(a, b)`,
+    );
+  }
+  return combine([[factor, tensorsOf("scale", x)[0]!]]);
 }
 
 /** Most tensors one kernel combines: each takes two bindings when dual, the output two, of eight guaranteed. */
 const MOST_TERMS = 3;
 
 /** Sum of coefficient · tensor. Multiples of tensors are taken in, so that a scaled sum is one kernel. */
-function combine(list: readonly (readonly [number, Like])[]): Tensor {
+function combine(list: readonly (readonly [number, Tensor])[]): Tensor {
   let offset = 0;
   let shape: readonly number[] = [];
   const terms: Scaled[] = [];
-  for (const [coefficient, like] of list) {
-    const tensor = typeof like === "number" ? constant(like) : like;
+  for (const [coefficient, tensor] of list) {
     shape = broadcast(shape, tensor.shape);
     const value = constantValue(tensor);
     const multiple = multipleOf(tensor);

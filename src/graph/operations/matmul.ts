@@ -7,6 +7,7 @@ import {
 } from "../../../shaders/matmul.ts";
 import type { Operand, View } from "../../../shaders/operand.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
@@ -27,6 +28,7 @@ export function matmul(
   b: Tensor,
   { transposeA = false, transposeB = false, bias }: MatmulOptions = {},
 ): Tensor {
+  assertTensors("matmul", a, b, ...(bias === undefined ? [] : [bias]));
   const [m, k] = transposeA ? [a.shape[1], a.shape[0]] : a.shape;
   const [k2, n] = transposeB ? [b.shape[1], b.shape[0]] : b.shape;
   const fits = a.shape.length === 2 && b.shape.length === 2 && k === k2;
@@ -40,6 +42,7 @@ export function matmul(
 
 /** x · Wᵀ + b: x [n×in], weight [out×in], bias [out]; result [n×out]. @throws ShapeError */
 export function dense(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  assertTensors("dense", x, weight, ...(bias === undefined ? [] : [bias]));
   return matmul(x, weight, { transposeB: true, bias });
 }
 

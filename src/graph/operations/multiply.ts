@@ -1,13 +1,14 @@
 import { product, quotient } from "../../../shaders/pointwise.ts";
-import { apply, type Like } from "../apply.ts";
+import { apply } from "../apply.ts";
+import { type Like, tensorsOf } from "../operands.ts";
 import { broadcast } from "../shape.ts";
-import { constant, constantValue, type PointwiseRule, type Tensor } from "../tensor.ts";
+import { constantValue, type PointwiseRule, type Tensor } from "../tensor.ts";
 import { neg, scale } from "./linear_combination.ts";
 import { broadcastTo, sumTo } from "./reduce.ts";
 
 /** a · b elementwise, with broadcasting. */
 export function mul(a: Like, b: Like): Tensor {
-  const [x, y] = [asTensor(a), asTensor(b)];
+  const [x, y] = tensorsOf("mul", a, b) as [Tensor, Tensor];
   const shape = broadcast(x.shape, y.shape);
   const [p, q] = [constantValue(x), constantValue(y)];
   if (p !== undefined) return broadcastTo(scale(p, y), shape);
@@ -17,15 +18,11 @@ export function mul(a: Like, b: Like): Tensor {
 
 /** a / b elementwise, with broadcasting. */
 export function div(a: Like, b: Like): Tensor {
-  const [x, y] = [asTensor(a), asTensor(b)];
+  const [x, y] = tensorsOf("div", a, b) as [Tensor, Tensor];
   const shape = broadcast(x.shape, y.shape);
   const divisor = constantValue(y);
   if (divisor !== undefined) return broadcastTo(scale(1 / divisor, x), shape);
   return apply(divided, [x, y], shape);
-}
-
-function asTensor(like: Like): Tensor {
-  return typeof like === "number" ? constant(like) : like;
 }
 
 const multiplied: PointwiseRule = {

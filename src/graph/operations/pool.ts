@@ -1,6 +1,7 @@
 import { linearGrid } from "../../../shaders/operand.ts";
 import { type Pool, poolGather, poolIndex, poolScatter, scatterCount } from "../../../shaders/pool.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Rule, Tensor } from "../tensor.ts";
 import { scale } from "./linear_combination.ts";
@@ -36,6 +37,7 @@ function poolOf(
   x: Tensor,
   { size, stride = size, padding = 0 }: PoolOptions,
 ): { pool: Pool; shape: number[] } {
+  assertTensors(name, x);
   const [n, c, h, w] = x.shape;
   if (x.shape.length !== 4)
     throw new ShapeError(`${name} takes images [n×c×h×w], not ${formatShape(x.shape)}`);

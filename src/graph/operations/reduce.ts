@@ -3,6 +3,7 @@ import { identity } from "../../../shaders/pointwise.ts";
 import { type Reduction, reduceSerial, reduceTree } from "../../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
+import { assertTensors } from "../operands.ts";
 import { normalizeAxis, type Shape, sameShape, size } from "../shape.ts";
 import {
   constant,
@@ -17,6 +18,7 @@ import {
 
 /** Sum over one axis, several, or all; summed axes vanish. @throws ShapeError for an axis that does not exist. */
 export function sum(x: Tensor, axes?: number | readonly number[]): Tensor {
+  assertTensors("sum", x);
   const all = x.shape.map((_, axis) => axis);
   const chosen = axes === undefined ? all : [axes].flat().map((axis) => normalizeAxis(axis, x.shape));
   let result = x;
@@ -92,6 +94,7 @@ function reductionKernel(
 
 /** The same values along every axis that `shape` adds or widens. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  assertTensors("broadcastTo", x);
   const value = constantValue(x);
   if (value !== undefined) return constant(value, shape);
   if (x.size === size(shape)) return view(x, 0, shape);

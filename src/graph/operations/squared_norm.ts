@@ -1,11 +1,14 @@
-import type { Tensor } from "../tensor.ts";
+import { assertTensors } from "../operands.ts";
+import { isTensor, type Tensor } from "../tensor.ts";
 import { square } from "./elementwise.ts";
 import { total } from "./linear_combination.ts";
 import { sum } from "./reduce.ts";
 
 /** Sum of the squares of all elements of one tensor or of several. */
 export function squaredNorm(x: Tensor | Readonly<Record<string, Tensor>>): Tensor {
-  const tensors = "shape" in x && "source" in x ? [x as Tensor] : Object.values(x);
+  const several = typeof x === "object" && !isTensor(x);
+  const tensors = several ? Object.values(x) : [x];
+  assertTensors("squaredNorm", ...tensors);
   const whole = coveredBase(tensors);
   return total((whole ? [whole] : tensors).map((tensor) => sum(square(tensor))));
 }
