@@ -5,6 +5,7 @@ import { type Progress, progress } from "../host/progress.ts";
 import { environment } from "../host/runtime.ts";
 import { note, print } from "../host/terminal.ts";
 import { chromiumOptions } from "./chromium.ts";
+import { consoleText } from "./console-text.ts";
 import type { Program, RunOptions } from "./program.ts";
 import { type PageServer, startServer } from "./server.ts";
 
@@ -66,18 +67,19 @@ async function runPage(
     if (message.type === "finish") finish(message.code);
     else terminal.show(message);
   });
-  await page.addInitScript(prepare, launch);
+  await page.addInitScript({ content: `(${prepare})(${JSON.stringify(launch)}, ${consoleText});` });
   signals.page = page;
   await page.goto(server.url);
   return finished;
 }
 
 /** In the page, before its script: the launch data, and the console's output to the terminal. */
-function prepare({ argv, adapter }: { argv: string[]; adapter: string | undefined }): void {
+function prepare(
+  { argv, adapter }: { argv: string[]; adapter?: string },
+  text: (values: unknown[]) => string,
+): void {
   const host = globalThis as unknown as { hypergradSend(message: HostMessage): Promise<void> };
   const send = (message: HostMessage) => void host.hypergradSend(message);
-  const text = (values: unknown[]) =>
-    values.map((value) => (typeof value === "object" ? JSON.stringify(value) : String(value))).join(" ");
   const launch = { argv, send };
   globalThis.hypergradLaunch = adapter === undefined ? launch : { ...launch, adapter };
   for (const name of ["log", "info", "debug"] as const) {
