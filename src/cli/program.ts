@@ -65,7 +65,7 @@ function entry({ file, call }: Program, folder: string): string {
     : load.join();
   return `
     import { runScript } from ${JSON.stringify(join(folder, "src/cli/script.ts"))};
-    await runScript(${program});`;
+    await runScript(${program}, ${JSON.stringify(folder)});`;
 }
 
 const runtimes: readonly string[] = ["node", "deno", "browser"] satisfies Runtime[];

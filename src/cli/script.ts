@@ -7,15 +7,17 @@ import { finish, note } from "../host/terminal.ts";
  * Runs a program to its end and ends the process (or the page) with its exit code: the number it
  * returns, else 0, 2 for a UsageError, 1 for another error, 130 or 143 after a signal. The end of the module is the end of the program: what is still
  * running then is cut off.
+ *
+ * @param library as in `describeError`
  */
-export async function runScript(program: () => Promise<unknown>): Promise<never> {
+export async function runScript(program: () => Promise<unknown>, library?: string): Promise<never> {
   endWithReader();
   let code: number;
   try {
     const result = await program();
     code = typeof result === "number" ? result : interruptCode();
   } catch (error) {
-    note(describeError(error));
+    note(describeError(error, library));
     code = exitCode(error);
   }
   return finish(code);
