@@ -2,7 +2,7 @@
 // bundle.d.mts.
 import { readFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
@@ -83,6 +83,8 @@ const browserPackages = {
 const ownMeta = (main) =>
   metaConstants({
     "import.meta.url": ["importMetaUrl", (path) => JSON.stringify(pathToFileURL(path).href)],
+    "import.meta.filename": ["importMetaFilename", (path) => JSON.stringify(path)],
+    "import.meta.dirname": ["importMetaDirname", (path) => JSON.stringify(dirname(path))],
     "import.meta.main": ["importMetaMain", (path) => String(path === main)],
   });
 

@@ -1,0 +1,58 @@
+import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hypergrad, root } from "./launcher.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await realpath(await mkdtemp(join(tmpdir(), "hypergrad-script-")));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Writes a script of the user's, somewhere else than this package, and runs it. */
+async function run(runtime: string, lines: readonly string[], cwd = folder) {
+  await writeFile(join(folder, "mine.ts"), lines.join("\n"));
+  return hypergrad(["run", join(folder, "mine.ts"), "--runtime", runtime], { cwd });
+}
+
+describe.each(["node", "deno", "browser"])("a script in %s", (runtime) => {
+  test("knows its own address, and prints Values that are not endless", async () => {
+    const { stdout, code } = await run(runtime, [
+      `import { zeros } from "hypergrad";`,
+      "console.log(JSON.stringify([import.meta.url, import.meta.dirname, import.meta.filename]));",
+      "console.log(zeros([1000]));",
+    ]);
+    const [addresses, ...printed] = stdout.trimEnd().split("\n");
+    const file = join(folder, "mine.ts");
+    expect(JSON.parse(addresses!)).toEqual([pathToFileURL(file).href, folder, file]);
+    const values = printed.join(" ").replace(/\s+/g, " ");
+    const zeros = Array(100).fill("0").join(", ");
+    expect(values).toBe(`{ shape: [ 1000 ], data: Float32Array(1000) [ ${zeros}, ... 900 more items ] }`);
+    expect(code).toBe(0);
+  });
+});
+
+describe.each(["node", "deno"])("a script that fails in %s", (runtime) => {
+  const failing = [
+    `import { readFile } from "hypergrad";`,
+    "interface Gone { in: string }",
+    "async function run(): Promise<void> {",
+    "  await Promise.resolve();",
+    "  load();",
+    "}",
+  ];
+
+  test("is told the line of its own file, beside where it was started or from anywhere", async () => {
+    const here = await run(runtime, [...failing, "await run();"]);
+    expect(here).toMatchObject({ code: 1, stderr: "error: load is not defined (mine.ts:5:3)\n" });
+    const elsewhere = await run(runtime, [...failing, "await run();"], root);
+    expect(elsewhere.stderr).toBe(`error: load is not defined (${folder}/mine.ts:5:3)\n`);
+  });
+
+  test("hears what this package has to say without a line", async () => {
+    const { stderr } = await run(runtime, [...failing, `await readFile("none.txt");`]);
+    expect(stderr).toBe("error: cannot read none.txt: there is no such file\n");
+  });
+});
