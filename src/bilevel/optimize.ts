@@ -1,5 +1,6 @@
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
+import { kindOf } from "../graph/kind.ts";
 import type { Values } from "../graph/values.ts";
 import type { Checkpoint, Fingerprint } from "./checkpoint.ts";
 import type { Estimator } from "./estimator.ts";
@@ -63,6 +64,7 @@ export async function* optimize<W extends string, H extends string>(
   const dataOf = async (step: number) => (step <= steps ? await options.data?.(step) : undefined);
   positive("steps", steps);
   positive("every", every);
+  assertOptions(options);
   const done = options.resume?.step ?? 0;
   if (done >= steps) {
     throw new ProblemError(
@@ -82,7 +84,7 @@ export async function* optimize<W extends string, H extends string>(
     for (let index = done + 1; index <= steps; index++) {
       if (reshuffle && index > 1) loop.reshuffle();
       const restart = mode === "restart" || index === 1;
-      if (data) loop.setData(data);
+      if (options.data) loop.setData(data as TaskData);
       const finished = loop.step({ restart, news: index === steps });
       const [entries, next] = await Promise.all([finished, dataOf(index + 1)]);
       data = next;
@@ -107,6 +109,35 @@ export async function* optimize<W extends string, H extends string>(
   }
 }
 
+/** @throws ProblemError for what the types do not let pass, but JavaScript does */
+function assertOptions<H extends string>({ mode, estimator, optimizer, resume }: OptimizeOptions<H>): void {
+  if (mode !== undefined && mode !== "restart" && mode !== "warm")
+    throw new ProblemError(`mode is ${kindOf(mode)}: give "restart" or "warm"`);
+  assertEstimator(estimator);
+  if (Object.values(optimizer ?? {}).every((given) => given === undefined)) {
+    throw new ProblemError(
+      "no group of α has an optimizer, so that none would move: give adam() or gradientDescent(), for all groups or by name; hypergradient() does without",
+    );
+  }
+  if (
+    resume !== undefined &&
+    !(Number.isInteger(resume?.step) && resume.step >= 0 && resume.of && resume.state)
+  ) {
+    throw new ProblemError(
+      "resume is no checkpoint: give what step.checkpoint() gave, or the checkpoint that readCheckpoint() found in a file",
+    );
+  }
+}
+
+/** @throws ProblemError */
+function assertEstimator(estimator: unknown): void {
+  if (typeof estimator === "object" && estimator !== null && "record" in estimator && "slots" in estimator)
+    return;
+  throw new ProblemError(
+    `estimator is ${kindOf(estimator)}: give one such as rmd() or greedy({ gamma: 0.9 })`,
+  );
+}
+
 /** One hypergradient at the problem's α, with E and w_T. */
 export async function hypergradient<W extends string, H extends string>(
   problem: Problem<W, H>,
@@ -118,6 +149,7 @@ export async function hypergradient<W extends string, H extends string>(
   parameters: Record<W, Values>;
   memory: MemoryReport;
 }> {
+  assertEstimator(estimator);
   const loop = await OuterLoop.prepare(problem, { gpu, estimator });
   try {
     const [entry] = await loop.step({ restart: true });

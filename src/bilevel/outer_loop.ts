@@ -7,6 +7,7 @@ import { DivergenceError } from "../gpu/errors.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Advice, assertFits, formatBytes, type MemoryReport } from "../gpu/memory.ts";
+import { kindOf } from "../graph/kind.ts";
 import type { Values } from "../graph/values.ts";
 import type { Batches } from "./batches.ts";
 import { assertSameRun, type Checkpoint, type Fingerprint, fingerprint } from "./checkpoint.ts";
@@ -208,6 +209,11 @@ export class OuterLoop<W extends string, H extends string> {
    * @throws ProblemError, ShapeError for data that the problem was not stated with
    */
   setData(data: TaskData): void {
+    if (typeof data !== "object" || data === null)
+      throw new ProblemError(`the data of an outer step is ${kindOf(data)}: give { inner, outer }`);
+    const stray = Object.keys(data).find((level) => level !== "inner" && level !== "outer");
+    if (stray !== undefined)
+      throw new ProblemError(`"${stray}" is no level: give { inner, outer }, each with its arrays by name`);
     for (const level of ["inner", "outer"] as const) {
       const { arrays } = this.#problem[level];
       for (const [name, given] of Object.entries(data[level] ?? {})) {
@@ -288,18 +294,30 @@ function byGroup<H extends string>(
   optimizer: OuterLoopOptions<H>["optimizer"] = {},
 ): [H, OuterOptimizer][] {
   if (isOptimizer(optimizer)) return names.map((name) => [name, optimizer]);
-  const chosen = Object.entries(optimizer) as [H, OuterOptimizer][];
-  for (const [name] of chosen) {
-    if (names.includes(name)) continue;
-    throw new ProblemError(
-      `"${name}" has an outer optimizer but is no group of α; those are ${names.join(", ")}`,
-    );
+  if (typeof optimizer !== "object" || "prepare" in optimizer) refuse("the outer optimizer", optimizer);
+  const chosen: [H, OuterOptimizer][] = [];
+  for (const [name, given] of Object.entries<OuterOptimizer | undefined>(optimizer)) {
+    if (!names.includes(name as H)) {
+      throw new ProblemError(
+        `"${name}" has an outer optimizer but is no group of α; those are ${names.join(", ")}`,
+      );
+    }
+    if (given === undefined) continue;
+    if (!isOptimizer(given)) refuse(`the outer optimizer of "${name}"`, given);
+    chosen.push([name as H, given]);
   }
   return chosen;
 }
 
-function isOptimizer(given: object): given is OuterOptimizer {
-  return "record" in given && typeof given.record === "function";
+function isOptimizer(given: unknown): given is OuterOptimizer {
+  return typeof given === "object" && given !== null && "record" in given;
+}
+
+/** @throws ProblemError */
+function refuse(which: string, given: unknown): never {
+  const inner = typeof given === "object" && given !== null && "prepare" in given;
+  const what = inner ? "one of the inner loop, which moves w" : kindOf(given);
+  throw new ProblemError(`${which} is ${what}: give adam() or gradientDescent()`);
 }
 
 /** What to do instead of a plan that stores `slots` states and does not fit. */

@@ -1,3 +1,4 @@
+import { kindOf } from "../graph/kind.ts";
 import { assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
@@ -135,6 +136,8 @@ export function bilevel<
         throw new ProblemError(`${name} is ${given}: give a number ≥ 0 or the name of a group`);
       return { value: given };
     }
+    if (typeof given !== "string")
+      throw new ProblemError(`${name} is ${kindOf(given)}: give a number ≥ 0 or the name of a group`);
     const shape: Shape | undefined = leaves.hyperLayout.names.includes(given)
       ? leaves.hyperLayout.shape(given)
       : undefined;
@@ -149,12 +152,17 @@ export function bilevel<
     return { group: given, offset: leaves.hyperLayout.offset(given), perStep, lane: leaves.lane.hyper };
   };
   const constraints = checkConstraints(hyper, spec.constraints);
-  if (typeof optimizer.prepare !== "function")
+  if (typeof optimizer?.prepare !== "function")
     throw new ProblemError("inner.optimizer is none for the inner loop: give sgd() or adamW()");
   const lr = rate("lr", optimizer.lr);
   const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
   const inner = traceLevel(leaves, "inner", spec.inner, { steps, seed, lanes });
   const outer = traceLevel(leaves, "outer", spec.outer, { steps: 1, seed: seed + 1, lanes });
+  if (!inner.traced.dependsOn.parameters) {
+    throw new ProblemError(
+      "the inner loss does not depend on the parameters by anything that has a derivative: inner steps would leave them as they are",
+    );
+  }
   assertReached(leaves, [inner, outer], momentum ? [lr, momentum] : [lr], start);
   return {
     ...{ leaves, parameters, hyper, lanes, steps, optimizer, lr, momentum, start, constraints },

@@ -210,6 +210,19 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     ProblemError,
     /the inner loss gave the number NaN: give a graph tensor; tensors are combined by add, sub, mul and div/,
   ],
+  [
+    "an inner loss without w",
+    spec({}, { loss: (_w, { alpha }) => squaredNorm(alpha!) }),
+    ProblemError,
+    /the inner loss does not depend on the parameters/,
+  ],
+  ["no optimizer", spec({}, { optimizer: undefined as never }), ProblemError, /inner\.optimizer is none/],
+  [
+    "no η",
+    spec({}, { optimizer: sgd({} as { lr: number }) }),
+    ProblemError,
+    /lr is undefined: give a number ≥ 0 or the name of a group/,
+  ],
   ["data that is no record", spec({}, { data: 5 as never }), ProblemError, /inner\.data is the number 5/],
 ];
 
@@ -261,6 +274,49 @@ describe("options of the outer loop", () => {
   test.each([0, -1, 2.5])("news every %d steps", async (every) => {
     await expect(first({ every })).rejects.toThrow(`every is ${every}: give a whole number > 0`);
   });
+
+  test("a mode that there is not", async () => {
+    const run = first({ mode: "wram" as "warm" });
+    await expect(run).rejects.toThrow(ProblemError);
+    await expect(run).rejects.toThrow(/mode is the text "wram": give "restart" or "warm"/);
+  });
+
+  test.each([undefined, {}, { weight: undefined }])("no optimizer: %j", async (optimizer) => {
+    const run = first({ optimizer: optimizer as never });
+    await expect(run).rejects.toThrow(ProblemError);
+    await expect(run).rejects.toThrow(/no group of α has an optimizer.*give adam\(\)/);
+  });
+
+  test("an optimizer of the inner loop", async () => {
+    const inner = sgd({ lr: 0.1 }) as never;
+    await expect(first({ optimizer: inner })).rejects.toThrow(
+      /the outer optimizer is one of the inner loop, which moves w: give adam\(\) or gradientDescent\(\)/,
+    );
+    await expect(first({ optimizer: { weight: inner } })).rejects.toThrow(
+      /the outer optimizer of "weight" is one of the inner loop/,
+    );
+    await expect(first({ optimizer: "adam" as never })).rejects.toThrow(
+      /the outer optimizer is the text "adam"/,
+    );
+  });
+
+  test("an estimator by its name", async () => {
+    const estimator = "rmd" as never;
+    await expect(first({ estimator })).rejects.toThrow(
+      /estimator is the text "rmd": give one such as rmd\(\)/,
+    );
+    const alone = hypergradient(problem(hypercleaning), { gpu: gpu(), estimator });
+    await expect(alone).rejects.toThrow(ProblemError);
+  });
+
+  test.each([{ step: -1, of: {}, state: {} }, { step: 1.5, of: {}, state: {} }, {}, "x.npz", null])(
+    "no checkpoint: %j",
+    async (resume) => {
+      const run = first({ resume: resume as never });
+      await expect(run).rejects.toThrow(ProblemError);
+      await expect(run).rejects.toThrow(/resume is no checkpoint: give what step\.checkpoint\(\) gave/);
+    },
+  );
 
   test("an optimizer for a group that does not exist", async () => {
     const run = first({ optimizer: { weights: adam({ lr: 0.1 }) } });

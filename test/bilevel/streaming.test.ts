@@ -155,6 +155,19 @@ describe("refused", () => {
       /"z" is no data of the inner loss; there are x, y, shared/,
     ],
     [
+      "a level",
+      { other: { x: values([1]) } } as TaskData,
+      ProblemError,
+      /"other" is no level: give \{ inner, outer \}, each with its arrays by name/,
+    ],
+    ["nothing", undefined as never, ProblemError, /the data of an outer step is undefined/],
+    [
+      "an array as it is",
+      { inner: { shared: new Float32Array(5) as never } },
+      ProblemError,
+      /"shared" of inner\.data is a Float32Array: give values\(numbers, shape\)/,
+    ],
+    [
       "a shape",
       { outer: { x: values(new Float32Array(45), [9, 5]) } },
       ShapeError,
