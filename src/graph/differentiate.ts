@@ -3,7 +3,9 @@ import { align, Block } from "../gpu/block.ts";
 import { Sequence } from "../gpu/dispatch.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { kindOf } from "./kind.ts";
 import type { Layout } from "./layout.ts";
+import { ProblemError } from "./problem_error.ts";
 import { type Output, Program } from "./program.ts";
 import type { Tensor } from "./tensor.ts";
 import { dataLeaves, keepIndicesWithin, Leaves, type Loss } from "./trace.ts";
@@ -106,11 +108,14 @@ export async function differentiate<W extends string, H extends string = never, 
   const sequences = Object.values(programs).map(({ sequence }) => sequence);
   const executable = await Executable.build(gpu, sequences);
 
+  const spaces = { parameters: leaves.parameterLayout.names, hyper: leaves.hyperLayout.names };
   const set = (point: Partial<Point<W, H>>) => {
+    assertPoint(point, spaces, []);
     if (point.parameters) executable.writeIfUsed(w.point, w.pack(point.parameters));
     if (point.hyper) executable.writeIfUsed(a.point, a.pack(point.hyper));
   };
   const setTangent = (tangent: Point<W, H>) => {
+    assertPoint(tangent, spaces, ["parameters", "hyper"]);
     executable.writeIfUsed(w.direction, w.pack(tangent.parameters));
     executable.writeIfUsed(a.direction, a.pack(tangent.hyper));
   };
@@ -150,6 +155,34 @@ export async function differentiate<W extends string, H extends string = never, 
     time: (program) => executable.time(programs[program].sequence),
     destroy: () => executable.destroy(),
   };
+}
+
+/**
+ * Checks that a caller's values stand under the spaces that they belong to; the types say it too, but not to
+ * JavaScript.
+ *
+ * @param names those that there are in each space
+ * @param wanted the spaces that may be absent only where nothing is in them
+ * @throws ProblemError saying what to write
+ */
+function assertPoint(
+  given: unknown,
+  names: Readonly<Record<keyof Point<string, string>, readonly string[]>>,
+  wanted: readonly (keyof Point<string, string>)[],
+): void {
+  const parts = typeof given === "object" && given !== null ? given : undefined;
+  const stray = Object.keys(parts ?? {}).find((name) => !Object.hasOwn(names, name));
+  const missing = wanted.find((space) => names[space].length > 0 && !Object.hasOwn(parts ?? {}, space));
+  if (parts !== undefined && stray === undefined && missing === undefined) return;
+  const filled = Object.entries(names).filter(([, list]) => list.length > 0);
+  const form = filled.map(([space, list]) => `${space}: { ${list.join(", ")} }`).join(", ");
+  const what =
+    parts === undefined
+      ? `a point or a tangent is ${kindOf(given)}`
+      : stray !== undefined
+        ? `"${stray}" stands beside parameters and hyper in a point or a tangent`
+        : `"${missing}" is missing in a tangent`;
+  throw new ProblemError(`${what}: give { ${form} }`);
 }
 
 /** The buffers of one flat space, w or α: a point, a tangent at it, and a result. */
