@@ -1,4 +1,5 @@
 import type { Checkpoint } from "../bilevel/checkpoint.ts";
+import { ProblemError } from "../bilevel/problem_error.ts";
 import { DataError } from "../data/error.ts";
 import { decodeNpz, encodeNpz } from "../data/npz.ts";
 import { readFile, writeFile } from "../host/files.ts";
@@ -17,7 +18,11 @@ export interface SavedCheckpoint {
 const FORMAT = "hypergrad checkpoint 1";
 const HEAD = "checkpoint.json";
 
-/** Writes a checkpoint as an NPZ file, whole or not at all: a file of that name is replaced at the end. */
+/**
+ * Writes a checkpoint as an NPZ file, whole or not at all: a file of that name is replaced at the end.
+ *
+ * @throws ProblemError for a checkpoint without its settings and its adapter; Error when it cannot be written
+ */
 export async function writeCheckpoint(path: string, saved: SavedCheckpoint): Promise<void> {
   await writeFile(path, encodeCheckpoint(saved));
 }
@@ -27,8 +32,10 @@ export async function readCheckpoint(path: string): Promise<SavedCheckpoint> {
   return decodeCheckpoint(await readFile(path), path);
 }
 
-/** An NPZ file: an array for each part of the state, and "checkpoint.json" for everything else. */
-export function encodeCheckpoint({ checkpoint, ...about }: SavedCheckpoint): Uint8Array {
+/** An NPZ file: an array for each part of the state, and "checkpoint.json" for everything else. @throws ProblemError */
+export function encodeCheckpoint(saved: SavedCheckpoint): Uint8Array {
+  assertSaved(saved);
+  const { checkpoint, ...about } = saved;
   const { state, ...rest } = checkpoint;
   const head = new TextEncoder().encode(JSON.stringify({ format: FORMAT, ...about, ...rest }));
   const arrays = Object.fromEntries(
@@ -47,6 +54,15 @@ export function decodeCheckpoint(bytes: Uint8Array, path: string): SavedCheckpoi
   }
   const state = Object.fromEntries(Object.entries(arrays).map(([name, { data }]) => [name, data]));
   return { checkpoint: { ...rest, state: state as Checkpoint["state"] }, settings, adapter };
+}
+
+/** The types say it too, but not to JavaScript. */
+function assertSaved(given: Partial<SavedCheckpoint> | undefined): void {
+  const { checkpoint, settings, adapter } = given ?? {};
+  if (checkpoint?.state && typeof settings === "object" && typeof adapter === "string") return;
+  throw new ProblemError(
+    "a file holds more than the checkpoint: give writeCheckpoint(path, { checkpoint, settings, adapter }), with checkpoint: await step.checkpoint(), settings: what the run was asked for, perhaps {}, and adapter: gpu.choice.description",
+  );
 }
 
 type Head = Omit<SavedCheckpoint, "checkpoint"> & Omit<Checkpoint, "state"> & { readonly format: string };

@@ -1,6 +1,11 @@
 import { expect, test } from "vitest";
 import { encodeNpz } from "../../src/data/npz.ts";
-import { decodeCheckpoint, encodeCheckpoint, type SavedCheckpoint } from "../../src/report/checkpoint.ts";
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type SavedCheckpoint,
+  writeCheckpoint,
+} from "../../src/report/checkpoint.ts";
 
 const saved: SavedCheckpoint = {
   checkpoint: {
@@ -32,5 +37,17 @@ test("an NPZ file of something else is no checkpoint", () => {
   const bytes = encodeNpz({ arrays: { x: { shape: [1], data: Float32Array.of(1) } } });
   expect(() => decodeCheckpoint(bytes, "x.npz")).toThrow(
     /x\.npz: .*no checkpoint.*give a file that --checkpoint wrote/,
+  );
+});
+
+test.each<[string, unknown]>([
+  ["the checkpoint alone", saved.checkpoint],
+  ["no settings", { checkpoint: saved.checkpoint, adapter: "a GPU" }],
+  ["no adapter", { checkpoint: saved.checkpoint, settings: {} }],
+  ["a promise", Promise.resolve(saved)],
+  ["nothing", undefined],
+])("%s is not written: what belongs to it is said", async (_, given) => {
+  await expect(writeCheckpoint("/nowhere/run.npz", given as SavedCheckpoint)).rejects.toThrow(
+    /give writeCheckpoint\(path, \{ checkpoint, settings, adapter \}\)/,
   );
 });
