@@ -162,7 +162,10 @@ export function checkConstraints<H extends string>(
         `"${name}" has a constraint but is no group of α; those are ${Object.keys(hyper).join(", ")}`,
       );
     }
-    const constraint = together([given].flat());
+    const list = [given].flat();
+    if (list.some((one) => typeof one?.violation !== "function"))
+      throw new ProblemError(`"${name}" has a constraint that is none: give one such as box({ lower: 0 })`);
+    const constraint = together(list);
     for (const [lane, part] of partsOf(hyper[name]).entries()) {
       const violation = constraint.violation(part);
       if (violation === undefined) continue;

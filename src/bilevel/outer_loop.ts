@@ -310,7 +310,9 @@ function byGroup<H extends string>(
 }
 
 function isOptimizer(given: unknown): given is OuterOptimizer {
-  return typeof given === "object" && given !== null && "record" in given;
+  return (
+    typeof given === "object" && given !== null && "record" in given && typeof given.record === "function"
+  );
 }
 
 /** @throws ProblemError */

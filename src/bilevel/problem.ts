@@ -193,7 +193,9 @@ function everyLaneOwns(hyper: Named<string>): boolean {
 /** @throws ProblemError unless `value` is a whole number > 0 */
 export function positive(name: string, value: number): void {
   if (!(Number.isInteger(value) && value > 0))
-    throw new ProblemError(`${name} is ${value}: give a whole number > 0`);
+    throw new ProblemError(
+      `${name} is ${typeof value === "number" ? value : kindOf(value)}: give a whole number > 0`,
+    );
 }
 
 function traceLevel<W extends string, H extends string, D extends string>(

@@ -13,16 +13,20 @@ export interface Values {
 
 export type ValuesOf<Names extends string = string> = Readonly<Record<Names, Values>>;
 
-/** @throws ShapeError when the count does not fit the shape. */
-export function values(
-  data: Float32Array | Int32Array | readonly number[],
-  shape: Shape = [data.length],
-): Values {
-  assertShape(shape);
-  if (data.length !== size(shape))
-    throw new ShapeError(`${data.length} numbers do not fill ${formatShape(shape)}`);
+/** @throws ShapeError when the count does not fit the shape; ProblemError for what are no numbers. */
+export function values(data: Float32Array | Int32Array | readonly number[], shape?: Shape): Values {
+  const list = Array.isArray(data) || (ArrayBuffer.isView(data) && "length" in data);
+  if (!list) throw new ProblemError(`values takes a list of numbers, not ${kindOf(data)}`);
+  if (typeof data[0] === "bigint")
+    throw new ProblemError(
+      "values takes numbers, not bigints: write values(Int32Array.from(data, Number), shape)",
+    );
+  const stated = shape ?? [data.length];
+  assertShape(stated);
+  if (data.length !== size(stated))
+    throw new ShapeError(`${data.length} numbers do not fill ${formatShape(stated)}`);
   return {
-    shape,
+    shape: stated,
     data: data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data),
   };
 }

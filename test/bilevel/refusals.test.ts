@@ -223,6 +223,18 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     ProblemError,
     /lr is undefined: give a number ≥ 0 or the name of a group/,
   ],
+  [
+    "T in words",
+    spec({}, { steps: "3" as never }),
+    ProblemError,
+    /inner\.steps is the text "3": give a whole/,
+  ],
+  [
+    "a constraint that is none",
+    spec({ constraints: { alpha: "box" as never } }),
+    ProblemError,
+    /"alpha" has a constraint that is none: give one such as box/,
+  ],
   ["data that is no record", spec({}, { data: 5 as never }), ProblemError, /inner\.data is the number 5/],
 ];
 

@@ -58,6 +58,7 @@ const refusals: [what: string, attempt: () => unknown, named: string[]][] = [
   ["the norm of integers", () => squaredNorm(integers(3)), ["i32", "[3]"]],
   ["numbers that do not fill a shape", () => values([1, 2, 3], [2, 2]), ["3", "[2×2]"]],
   ["a shape that is no list", () => zeros(4 as never), ["4 is no shape", "[2, 3]"]],
+  ["labels in floats", () => crossEntropy(x(2, 3), x(2)), ["values(Int32Array.from(list))"]],
   ["a negative shape", () => zeros([-4]), ["[-4] is no shape"]],
 ];
 
@@ -98,6 +99,12 @@ const slips: [what: string, attempt: () => unknown, message: RegExp][] = [
       /the operand of \w+ is undefined/,
     ],
   ),
+  ["values of nothing", () => values(nothing), /values takes a list of numbers, not undefined/],
+  [
+    "values of bigints",
+    () => values(BigInt64Array.of(1n) as never),
+    /not bigints: write values\(Int32Array\.from\(data, Number\)/,
+  ],
   ["nothing in reshape", () => reshape(nothing, [3]), /the operand of reshape is undefined/],
   ["nothing in slice", () => slice(nothing, 0, 1), /the operand of slice is undefined/],
   ["nothing in broadcastTo", () => broadcastTo(nothing, [3]), /the operand of broadcastTo is undefined/],

@@ -47,7 +47,7 @@ function dimensions(operation: string, logits: Tensor, labels: Tensor): Logits {
     labels.shape[0] !== rows
   ) {
     throw new ShapeError(
-      `${operation} takes logits [n×classes] and i32 labels [n], not ${formatShape(logits.shape)} and ${labels.dtype} ${formatShape(labels.shape)}`,
+      `${operation} takes logits [n×classes] and i32 labels [n], not ${formatShape(logits.shape)} and ${labels.dtype} ${formatShape(labels.shape)}; labels are values(Int32Array.from(list))`,
     );
   }
   return { rows: rows!, classes: classes! };
