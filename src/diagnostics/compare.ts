@@ -2,6 +2,7 @@ import type { Estimator } from "../bilevel/estimator.ts";
 import { type Problem, positive } from "../bilevel/problem.ts";
 import { checkpointed } from "../estimators/checkpointed.ts";
 import { rmd } from "../estimators/krmd.ts";
+import { labelOf } from "../estimators/named.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Shape } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
@@ -15,7 +16,7 @@ export interface Labelled {
 
 export interface CompareOptions {
   readonly gpu: Gpu;
-  /** With the labels that they shall have; else each has its name. */
+  /** With the labels that they shall have; else each has its name and settings: "krmd(5)". Equal ones are numbered. */
   readonly estimators: readonly (Estimator | Labelled)[] | Readonly<Record<string, Estimator>>;
   /** What the truth is taken from; default exact reverse mode, checkpointed where its trajectory does not fit. */
   readonly reference?: Estimator;
@@ -167,7 +168,15 @@ function labelled(estimators: CompareOptions["estimators"]): Labelled[] {
   if (!isList(estimators)) {
     return Object.entries(estimators).map(([label, estimator]) => ({ label, estimator }));
   }
-  return estimators.map((given) => ("estimator" in given ? given : { label: given.name, estimator: given }));
+  const list = estimators.map((given) =>
+    "estimator" in given ? given : { label: labelOf(given), estimator: given },
+  );
+  return list.map(({ label, estimator }, index) => {
+    const isEqual = (other: Labelled) => other.label === label;
+    const isAlone = list.filter(isEqual).length === 1;
+    const number = list.slice(0, index + 1).filter(isEqual).length;
+    return { label: isAlone ? label : `${label} #${number}`, estimator };
+  });
 }
 
 function isList(

@@ -1,4 +1,5 @@
 import type { Estimator } from "../bilevel/estimator.ts";
+import type { Settings } from "../bilevel/settings.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { UsageError } from "../host/errors.ts";
 import { cg } from "./cg.ts";
@@ -128,6 +129,21 @@ export function estimatorNamed(
   const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [shortest(value)]));
   const label = shown.length > 0 ? `${name}(${shown.join(", ")})` : name;
   return { estimator: table[name].make(Object.fromEntries(settled)), label };
+}
+
+/**
+ * The label that `estimatorNamed` gives an estimator which was made without it: its name and its parameters. One of the
+ * user's own shows all its settings.
+ */
+export function labelOf({ name, settings = {} }: Estimator): string {
+  const all: Settings = { ...settings, beta: settings.momentum };
+  const shown = isName(name)
+    ? parametersOf(name).map(([parameter]) => all[parameter])
+    : Object.values(settings);
+  const values = shown.flatMap((value) =>
+    value === undefined ? [] : [typeof value === "number" ? shortest(value) : String(value)],
+  );
+  return values.length > 0 ? `${name}(${values.join(", ")})` : name;
 }
 
 /** "0.9", "1e-6" */

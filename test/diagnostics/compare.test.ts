@@ -65,6 +65,19 @@ test("an estimator gives the same bits before and after another: A, B, A", async
   expect(found[1]).not.toBe(found[0]);
 });
 
+test("rows of a list are labelled as on the command line, and equal ones numbered", async () => {
+  const own: Estimator = { ...rmd(), name: "own", settings: { a: 1, b: undefined, c: "x" } };
+  const estimators = [
+    ...[krmd({ k: 1 }), krmd({ k: 3 }), greedy({ gamma: 0.5 }), cg(), rmd(), own, krmd({ k: 3 })],
+    { label: "the first", estimator: krmd({ k: 1 }) },
+  ];
+  const { estimators: rows } = await compare(problem(quadratic), { gpu: gpu(), estimators, repeats: 1 });
+  expect(rows.map(({ label }) => label)).toEqual([
+    ...["krmd(1)", "krmd(3) #1", "greedy(0.5)", "cg(20, 1e-6)", "rmd", "own(1, x)", "krmd(3) #2"],
+    "the first",
+  ]);
+});
+
 test("an estimator that refuses the problem is a row with the reason", async () => {
   const stated = problem(quadratic, { learnStart: true });
   const broken: Estimator = {
@@ -82,7 +95,7 @@ test("an estimator that refuses the problem is a row with the reason", async () 
   expect(result.estimators[2]!.error).toContain("only 2 of 5 steps");
   expect(result.estimators[3]).toEqual({ label: "broken", name: "broken", error: "it was never finished" });
   const text = formatComparison(result);
-  expect(text).toContain("krmd: no result: w_0 is a hyperparameter");
+  expect(text).toContain("krmd(2): no result: w_0 is a hyperparameter");
   const json = JSON.parse(JSON.stringify(comparisonSummary(result)));
   expect(json.estimators.map(({ name }: { name: string }) => name)).toEqual(estimators.map((e) => e.name));
   expect(json.estimators[0]).toMatchObject({ cosine: 1, relativeError: 0, products: 5 });
@@ -122,7 +135,7 @@ test("a linear solve tells the products it needed and how it ended", async () =>
   expect(solves).toMatchObject([{ status: "converged" }]);
   expect(products).toBe(solves[0]!.iterations + 1);
   expect(products).toBeLessThan(12);
-  expect(formatComparison(result)).toContain(`cg: converged, ${products - 1} iterations`);
+  expect(formatComparison(result)).toContain(`cg(30, 1e-6): converged, ${products - 1} iterations`);
 });
 
 test.each(["restart", "warm"] as const)("follows an optimisation, %s", async (mode) => {

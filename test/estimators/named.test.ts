@@ -1,12 +1,19 @@
 import { expect, test } from "vitest";
 import { ProblemError } from "../../src/bilevel/problem.ts";
-import { estimatorList, estimatorNamed, estimatorNames, parametersOf } from "../../src/estimators/named.ts";
+import {
+  estimatorList,
+  estimatorNamed,
+  estimatorNames,
+  labelOf,
+  parametersOf,
+} from "../../src/estimators/named.ts";
 import { UsageError } from "../../src/host/errors.ts";
 
 test.each(estimatorNames)("%s carries its name, and takes its defaults", (name) => {
   const { estimator, label } = estimatorNamed(name, {}, 20);
   expect(estimator.name).toBe(name);
   expect(label.startsWith(name)).toBe(true);
+  expect(labelOf(estimator)).toBe(label);
   expect(estimator.products(20, 3)).toBeGreaterThanOrEqual(0);
   // Written out, the defaults mean the same.
   const values = parametersOf(name).map(([, value]) => value);
