@@ -10,6 +10,7 @@ import { Random } from "../random.ts";
 import { dot, norm } from "./closeness.ts";
 import { type ProblemSizes, sizesOf } from "./compare.ts";
 import { extrapolate, noiseOf } from "./differences.ts";
+import { kinksOf } from "./kinks.ts";
 
 /** "undecided" when rounding or curvature hide more than 1 % of the derivative. */
 export type Verdict = "agrees" | "disagrees" | "undecided";
@@ -47,6 +48,8 @@ export interface GradientCheck<H extends string = string> {
   readonly estimator: string;
   readonly outerLoss: number;
   readonly groups: readonly GroupCheck<H>[];
+  /** Operations of the losses whose derivative jumps ("relu"): what crosses a jump is no derivative. */
+  readonly kinks: readonly string[];
   readonly verdict: Verdict;
 }
 
@@ -110,6 +113,7 @@ export async function checkGradient<W extends string, H extends string>(
       estimator: estimator.name,
       outerLoss: outerLoss / problem.owners,
       groups,
+      kinks: kinksOf(problem),
       verdict: worst(groups),
     };
   } finally {

@@ -62,15 +62,9 @@ export function comparisonSummary<H extends string>({ estimators, ...result }: C
   };
 }
 
-/** A gradient check as text. */
-export function formatCheck({
-  estimator,
-  groups,
-  verdict,
-  outerLoss,
-  problem,
-  adapter,
-}: GradientCheck): string {
+/** A gradient check as text: a table, and what to do where it does not agree. */
+export function formatCheck(check: GradientCheck): string {
+  const { estimator, groups, outerLoss, problem, adapter } = check;
   const rows = groups.flatMap(({ group, directions }) =>
     directions.map((found) => [
       `${group}, ${found.direction}`,
@@ -88,12 +82,31 @@ export function formatCheck({
     "",
     ...groups.map(({ group, verdict }) => `${group}: ${verdict}`),
     `derivatives of the outer loss ${outerLoss.toPrecision(6)} along directions of length 1; step: the largest move of an element of α; rounding: what float32 does to a difference at that step`,
-    ...(verdict === "undecided"
-      ? ["undecided: rounding, or the curvature of the loss, hides more than 1 % of the derivative"]
-      : []),
+    ...adviceOn(check),
     formatSizes(problem),
     `adapter: ${adapter}`,
   ].join("\n");
+}
+
+/** What keeps a check from agreeing although the hypergradient may be right, and what to do about it. */
+function adviceOn({ estimator, groups, kinks, verdict }: GradientCheck): string[] {
+  if (verdict === "agrees") return [];
+  if (kinks.length > 0) {
+    return [
+      `the losses have kinks (${kinks.join(", ")}), and a difference across a kink is no derivative: ${estimator} may be right all the same. Check with a smooth activation in its place, such as tanh or softplus, and avgPool for maxPool`,
+    ];
+  }
+  const open = groups.flatMap(({ directions }) =>
+    directions.filter((found) => found.verdict === "undecided"),
+  );
+  if (open.length === 0) return [];
+  // An error bar holds about four times what rounding does to the difference at its step.
+  const isRounding = open.some(({ errorBar, noise }) => 4 * noise > errorBar / 2);
+  return [
+    isRounding
+      ? "undecided: rounding hides more than 1 % of the derivative. Check where the hyperparameters matter more beside the rest of the outer loss: at another point, with a larger constant before their term, or without large constants in the loss"
+      : "undecided: the curvature of the loss hides more than 1 % of the derivative. Check at another point, with fewer inner steps or with a smaller learning rate; kinks in the losses do this too: there, with a smooth operation in place of the one that has them",
+  ];
 }
 
 /** A profile as text. */

@@ -6,8 +6,10 @@ import { checkGradient } from "../../src/diagnostics/check_gradient.ts";
 import { formatCheck } from "../../src/diagnostics/report.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
 import { krmd, rmd } from "../../src/estimators/krmd.ts";
+import { relu, tanh } from "../../src/graph/operations/elementwise.ts";
 import { add, scale, sub } from "../../src/graph/operations/linear_combination.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
+import type { Tensor } from "../../src/graph/tensor.ts";
 import { scalar, values } from "../../src/graph/values.ts";
 import {
   hypercleaning,
@@ -151,7 +153,31 @@ test("undecided where rounding hides the derivative, and decided where it does n
   // A float32 near 2e6 has 0.06 for half a unit in the last place.
   expect(directions[0]!.noise).toBeGreaterThan(0.05);
   expect(directions[0]!.errorBar).toBeGreaterThan(0.01 * Math.abs(directions[0]!.estimator));
-  expect(formatCheck(hidden)).toContain("undecided: rounding");
+  expect(formatCheck(hidden)).toMatch(/undecided: rounding hides .* a larger constant before their term/);
   const seen = await checkGradient(drowned(1000), { gpu: gpu() });
   expect(seen.verdict).toBe("agrees");
+  expect(formatCheck(seen)).not.toContain("Check ");
+});
+
+/** One step of w whose slope in α jumps at α = 0, where α is. */
+function bent(activation: (x: Tensor) => Tensor): Problem<string, string> {
+  return bilevel({
+    parameters: { w: values([1, 2, 3]) },
+    hyper: { alpha: scalar(0) },
+    inner: {
+      loss: ({ w }, { alpha }) => scale(0.5, squaredNorm(sub(w!, activation(alpha!)))),
+      steps: 3,
+      optimizer: sgd({ lr: 0.1 }),
+    },
+    outer: { loss: ({ w }) => squaredNorm(w!) },
+  });
+}
+
+test("kinks are named where the check does not agree, and a smooth activation is what to do", async () => {
+  const check = await checkGradient(bent(relu), { gpu: gpu() });
+  expect(check.kinks).toEqual(["relu"]);
+  expect(check.verdict).not.toBe("agrees");
+  expect(formatCheck(check)).toMatch(/the losses have kinks \(relu\).* smooth activation .* tanh/);
+  const smooth = await checkGradient(bent(tanh), { gpu: gpu() });
+  expect([smooth.verdict, smooth.kinks]).toEqual(["agrees", []]);
 });
