@@ -33,7 +33,14 @@ import {
   OnlineCleaning,
   type Spent,
 } from "./common/online_cleaning.ts";
-import { logged, type Run, recordedSteps, recordFlags, withoutRecording } from "./common/recorded.ts";
+import {
+  assertReadable,
+  logged,
+  type Run,
+  recordedSteps,
+  recordFlags,
+  withoutRecording,
+} from "./common/recorded.ts";
 import { WeightedLogistic } from "./common/weighted_logistic.ts";
 
 const NAME = "online-cleaning";
@@ -153,6 +160,7 @@ interface Point extends Row {
 }
 
 async function experiment(): Promise<void> {
+  await assertReadable(options);
   const { train, val, test } = await loadExamples({ ...options, glyphTest: TEST_GLYPHS });
   // A label is redrawn from all classes, its own among them.
   const redrawn = (options.noise * train.classes) / (train.classes - 1);

@@ -24,7 +24,14 @@ import {
 import { innerFlags, jsonFlag, momentumFlag, outerFlags, outerStepsFlag, seedFlag } from "./flags.ts";
 import { type Estimate, estimate, shown } from "./interval.ts";
 import { finished, type Learned } from "./learn.ts";
-import { logged, type RecordOptions, recorded, recordFlags, withoutRecording } from "./recorded.ts";
+import {
+  assertReadable,
+  logged,
+  type RecordOptions,
+  recorded,
+  recordFlags,
+  withoutRecording,
+} from "./recorded.ts";
 
 /** The row without learning. */
 export const NONE = "none";
@@ -224,6 +231,7 @@ export async function metaLearned(
   options: MetaOptions,
   run: MetaRun,
 ): Promise<RowResult[]> {
+  await assertReadable(options);
   const results: RowResult[] = [];
   for (const row of rows) {
     const runs: Run[] = [];

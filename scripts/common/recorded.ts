@@ -10,6 +10,7 @@ import {
   exists,
   finish,
   type Gpu,
+  isSpecial,
   MetricsLog,
   note,
   type Problem,
@@ -163,6 +164,12 @@ async function keepEarlier(checkpoint: string, log: string): Promise<void> {
   const keptLog = await setAside(log);
   const andLog = keptLog === undefined ? "" : ` and ${keptLog}`;
   note(`starting anew; the checkpoint of an earlier run there is kept as ${kept}${andLog}`);
+}
+
+/** For what is made of a log's lines at the end. @throws UsageError where --log names a device or a pipe */
+export async function assertReadable({ log }: RecordOptions): Promise<void> {
+  if (log === undefined || !(await isSpecial(log))) return;
+  throw new UsageError(`--log ${log} cannot be read back, and the results are made of the log: name a file`);
 }
 
 /** The lines of a run's log so far, those before a break too. */

@@ -122,6 +122,11 @@ export async function exists(path: string | URL): Promise<boolean> {
   );
 }
 
+/** Is what has this name no file: a device, a pipe or a folder? What is written there cannot be read back. */
+export async function isSpecial(path: string): Promise<boolean> {
+  return runtime() !== "browser" && (await exists(path)) && !(await isFile(path));
+}
+
 const streams = { "/dev/stdout": "stdout", "/dev/stderr": "stderr" } as const;
 
 /** What goes to a standard stream by its name must come where that stream is, which may be the middle of a file. */
@@ -141,10 +146,6 @@ async function isFile(name: string): Promise<boolean> {
     (found) => found.isFile(),
     () => false,
   );
-}
-
-async function isSpecial(name: string): Promise<boolean> {
-  return (await exists(name)) && !(await isFile(name));
 }
 
 async function localPath(path: string | URL): Promise<string> {

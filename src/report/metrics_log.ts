@@ -1,4 +1,4 @@
-import { appendFile, exists, readFile, writeFile } from "../host/files.ts";
+import { appendFile, exists, isSpecial, readFile, writeFile } from "../host/files.ts";
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -21,10 +21,11 @@ export class MetricsLog {
 
   /**
    * Goes on with a log after outer step `step`: lines of later steps, and a line that was cut short, are taken out.
-   * Where there is no file, it begins one with `settings`.
+   * Where there is no file (or a device, which has no lines to go on with), it begins one with `settings`.
    */
   static async resume(path: string, step: number, settings: Line): Promise<MetricsLog> {
-    const text = (await exists(path)) ? new TextDecoder().decode(await readFile(path)) : textOf(settings);
+    const isThere = (await exists(path)) && !(await isSpecial(path));
+    const text = isThere ? new TextDecoder().decode(await readFile(path)) : textOf(settings);
     const kept = text.split("\n").filter((line) => {
       const parsed = parse(line);
       return parsed !== undefined && !(Number(parsed.step ?? parsed.resumed ?? 0) > step);

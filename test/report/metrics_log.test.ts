@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -59,4 +59,10 @@ test("a new run replaces an old log; one that goes on without a log begins it", 
   await rm(path());
   await MetricsLog.resume(path(), 2, heading);
   expect(await lines()).toEqual([heading]);
+});
+
+test("a device has no lines to go on with", async () => {
+  const log = await MetricsLog.resume("/dev/null", 2, heading);
+  await log.add({ step: 3 });
+  expect((await stat("/dev/null")).isCharacterDevice()).toBe(true);
 });
