@@ -12,7 +12,7 @@ import { type Problem, ProblemError, positive } from "./problem.ts";
 export interface OptimizeOptions<H extends string> {
   readonly gpu: Gpu;
   readonly estimator: Estimator;
-  /** One for all groups of α, or one for each group that is to move. */
+  /** One for all groups of α, or one for each group that is to move: with {} none does. */
   readonly optimizer: OuterOptimizer | Partial<Record<H, OuterOptimizer>>;
   /** Outer steps. */
   readonly steps: number;
@@ -114,9 +114,9 @@ function assertOptions<H extends string>({ mode, estimator, optimizer, resume }:
   if (mode !== undefined && mode !== "restart" && mode !== "warm")
     throw new ProblemError(`mode is ${kindOf(mode)}: give "restart" or "warm"`);
   assertEstimator(estimator);
-  if (Object.values(optimizer ?? {}).every((given) => given === undefined)) {
+  if (optimizer === undefined) {
     throw new ProblemError(
-      "no group of α has an optimizer, so that none would move: give adam() or gradientDescent(), for all groups or by name; hypergradient() does without",
+      "there is no outer optimizer: give adam() or gradientDescent(), for all groups or by name; hypergradient() does without",
     );
   }
   if (

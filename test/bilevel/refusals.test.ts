@@ -293,10 +293,17 @@ describe("options of the outer loop", () => {
     await expect(run).rejects.toThrow(/mode is the text "wram": give "restart" or "warm"/);
   });
 
-  test.each([undefined, {}, { weight: undefined }])("no optimizer: %j", async (optimizer) => {
-    const run = first({ optimizer: optimizer as never });
+  test("no optimizer", async () => {
+    const run = first({ optimizer: undefined as never });
     await expect(run).rejects.toThrow(ProblemError);
-    await expect(run).rejects.toThrow(/no group of α has an optimizer.*give adam\(\)/);
+    await expect(run).rejects.toThrow(/there is no outer optimizer: give adam\(\)/);
+  });
+
+  test.each([{}, { weight: undefined }])("but not %j, with which α stays as it is", async (optimizer) => {
+    const loop = optimize(problem(hypercleaning), { gpu: gpu(), estimator: rmd(), optimizer, steps: 1 });
+    const { value } = await loop.next();
+    expect((await value!.hyper()).weight).toEqual(problem(hypercleaning).hyper.weight);
+    await loop.return(undefined);
   });
 
   test("an optimizer of the inner loop", async () => {
