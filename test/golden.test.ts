@@ -2,10 +2,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { hypergradient } from "../src/bilevel/optimize.ts";
 import { ProblemError } from "../src/bilevel/problem.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
+import { openGpu } from "./support/forced.ts";
 import { decode, type GoldenCase, type GoldenMethod, goldenFolder, readFolder } from "./support/golden.ts";
 import { estimatorOf, isRefused } from "./support/golden_estimators.ts";
 import { goldenProblem } from "./support/golden_problems.ts";
-import { openGpu } from "./support/forced.ts";
 
 const folder = goldenFolder();
 const cases = folder === undefined ? [] : readFolder<GoldenCase>(folder, "cases");

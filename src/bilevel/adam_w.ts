@@ -1,9 +1,9 @@
 import { type AdamW, adamWAdjoint, adamWStep, adamWTangent } from "../../shaders/adam_w_step.ts";
 import { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
+import { ProblemError } from "../graph/problem_error.ts";
 import type { InnerKernels, InnerOptimizer, RingMaker, State, Tangents } from "./inner_optimizer.ts";
 import type { Problem } from "./problem.ts";
-import { ProblemError } from "./problem_error.ts";
 import type { Trajectory } from "./trajectory.ts";
 import type { Vectors } from "./vectors.ts";
 

@@ -1,5 +1,6 @@
 import type { CarriedWords } from "../gpu/carried.ts";
 import type { Layout } from "../graph/layout.ts";
+import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape } from "../graph/shape.ts";
 import { statement } from "../graph/statement.ts";
 import { type Tensor, topological } from "../graph/tensor.ts";
@@ -7,7 +8,6 @@ import type { Values } from "../graph/values.ts";
 import type { Estimator } from "./estimator.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
-import { ProblemError } from "./problem_error.ts";
 import { describe } from "./settings.ts";
 
 /** What a run is made of, in words and numbers. Runs whose fingerprints differ are different runs. */

@@ -2,10 +2,10 @@ import { linearGrid } from "../../shaders/operand.ts";
 import { clampBetween, type Rows, rowGrid, simplexRows, symmetrize } from "../../shaders/projection.ts";
 import type { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch, type Grid } from "../gpu/dispatch.ts";
+import { ProblemError } from "../graph/problem_error.ts";
 import { elementAt, formatShape, normalizeAxis, type Shape, size } from "../graph/shape.ts";
 import { partsOf, type Values } from "../graph/values.ts";
 import type { Group } from "./group.ts";
-import { ProblemError } from "./problem_error.ts";
 import type { Settings } from "./settings.ts";
 
 /** A closed convex set that a group of hyperparameters stays in: each outer step ends at the nearest point of it. */

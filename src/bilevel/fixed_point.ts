@@ -7,8 +7,8 @@ import {
 } from "../../shaders/fixed_point.ts";
 import { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
+import { ProblemError } from "../graph/problem_error.ts";
 import type { Problem } from "./problem.ts";
-import { ProblemError } from "./problem_error.ts";
 import { coefficientOf } from "./rate.ts";
 import { Trajectory } from "./trajectory.ts";
 import type { Vectors } from "./vectors.ts";

@@ -1,6 +1,7 @@
 import { kindOf } from "../graph/kind.ts";
 import { assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
+import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import {
@@ -16,7 +17,6 @@ import { assertStated, type Values } from "../graph/values.ts";
 import { Batches } from "./batches.ts";
 import { type Constraint, checkConstraints, type Stated } from "./constraint.ts";
 import type { InnerOptimizer } from "./inner_optimizer.ts";
-import { ProblemError } from "./problem_error.ts";
 import type { Rate } from "./rate.ts";
 
 export { ProblemError };

@@ -1,1 +1,0 @@
-export { ProblemError } from "../graph/problem_error.ts";
