@@ -1,5 +1,5 @@
 import { kindOf } from "../graph/kind.ts";
-import { assertTensors } from "../graph/operands.ts";
+import { assertLoss, assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
 import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
@@ -204,6 +204,7 @@ function traceLevel<W extends string, H extends string, D extends string>(
   { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
   { steps, seed, lanes }: { steps: number; seed: number; lanes: number },
 ): TracedLevel {
+  assertLoss(`${which}.loss`, loss);
   const { tensors, resources, arrays } = dataLeaves(data, lanes, `${which}.data`);
   const traceWith = (seen: Loss<W, H, D>) => {
     const traced = leaves.trace(seen, tensors, `the ${which} loss`);

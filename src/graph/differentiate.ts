@@ -5,6 +5,7 @@ import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { kindOf } from "./kind.ts";
 import type { Layout } from "./layout.ts";
+import { assertLoss } from "./operands.ts";
 import { ProblemError } from "./problem_error.ts";
 import { type Output, Program } from "./program.ts";
 import type { Tensor } from "./tensor.ts";
@@ -68,6 +69,7 @@ export async function differentiate<W extends string, H extends string = never, 
   const { lanes = 1, hyper = {} as Named<H>, data = {} as Named<D> } = spec;
   assertStated("parameters", spec.parameters);
   assertStated("hyper", hyper);
+  assertLoss("the loss", spec.loss);
   const leaves = new Leaves(spec.parameters, hyper, { laned: { parameters: true, hyper: true } });
   const inputs = dataLeaves(data, lanes);
   const traced = leaves.trace(spec.loss, inputs.tensors);

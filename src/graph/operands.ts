@@ -30,6 +30,14 @@ export function tensorsOf(operation: string, ...operands: readonly Like[]): Tens
   return tensors;
 }
 
+/** @throws ProblemError for a loss that is no function */
+export function assertLoss(called: string, loss: unknown): void {
+  if (typeof loss === "function") return;
+  throw new ProblemError(
+    `${called} is ${kindOf(loss)}: give a function of (w, α, data) that returns a scalar`,
+  );
+}
+
 /** @throws ProblemError for a loss that gave no graph tensor */
 export function assertResult(loss: string, given: unknown): void {
   if (isTensor(given)) return;

@@ -199,6 +199,12 @@ const problems: readonly [string, Spec, typeof ProblemError | typeof ShapeError,
     /the inner loss gave a promise: a loss must not be async/,
   ],
   [
+    "no loss",
+    spec({}, { loss: undefined as never }),
+    ProblemError,
+    /inner\.loss is undefined: give a function of \(w, α, data\) that returns a scalar/,
+  ],
+  [
     "a loss that returns nothing",
     spec({}, {}, { loss: (() => undefined) as never }),
     ProblemError,

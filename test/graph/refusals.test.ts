@@ -159,6 +159,11 @@ describe("differentiate", () => {
     await expect(built).rejects.toThrow(/\[3\].*sum/);
   });
 
+  test("refuses what is no loss", async () => {
+    const built = differentiate(gpu(), { ...one, loss: undefined as never });
+    await expect(built).rejects.toThrow(/^the loss is undefined: give a function of \(w, α, data\)/);
+  });
+
   test("refuses an empty tensor", async () => {
     const built = differentiate(gpu(), {
       parameters: { w: values([1]), none: values([], [0, 3]) },
