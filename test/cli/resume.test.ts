@@ -34,9 +34,14 @@ async function run(
     {
       onStart(child) {
         if (!signal) return;
+        let sent = false;
         watch = setInterval(async () => {
-          if ((await log(out)).length >= before + signal.after && child.kill(signal.name))
-            clearInterval(watch);
+          const lines = (await log(out)).length;
+          // Reads overlap where the machine is slow, and a second signal would end the program at once.
+          if (sent || lines < before + signal.after) return;
+          sent = true;
+          clearInterval(watch);
+          child.kill(signal.name);
         }, 5);
       },
     },
