@@ -132,7 +132,10 @@ export interface FlatWork {
   readonly flops: number;
 }
 
-/** A kernel over flat vectors of P elements, with the one that leaves a sum in parts for it, taken out of an outer step as the engine records it. */
+/**
+ * A kernel over flat vectors of P elements, with the one that leaves a sum in parts for it, taken out of an outer step
+ * as the engine records it.
+ */
 export function flat(
   name: string,
   parameters: number,

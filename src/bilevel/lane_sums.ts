@@ -10,7 +10,7 @@ import {
 import { Block, type Resource } from "../gpu/block.ts";
 import { type Access, bindings, type Sequence } from "../gpu/dispatch.ts";
 
-type Bound = readonly [Access, Resource] | undefined;
+type Bound = readonly [Access, Resource];
 
 export interface RecordedSum {
   readonly label: string;
@@ -20,7 +20,7 @@ export interface RecordedSum {
   readonly operands: readonly Bound[];
   readonly finish: Finish;
   /** What the finish binds. */
-  readonly results: readonly Bound[];
+  readonly results: readonly (Bound | undefined)[];
   /** Operations on an element. */
   readonly flops: number;
 }
@@ -58,14 +58,14 @@ export class LaneSums {
     { label, lanes, sum, operands, finish, results, flops }: RecordedSum,
     sections: number,
   ): void {
-    const read = operands.filter((operand) => operand !== undefined).length;
+    const unbound = Array.from({ length: AFTER - operands.length }, () => undefined);
     sequence.add({
       label,
       code: laneSum(sum, finish),
-      bindings: bindings(...operands, ...new Array(AFTER - operands.length).fill(undefined), ...results),
+      bindings: bindings(...operands, ...unbound, ...results),
       grid: [sections, 1, lanes],
       flops: flops * sum.count,
-      bytes: 4 * read * sum.count * lanes,
+      bytes: 4 * operands.length * sum.count * lanes,
     });
   }
 }

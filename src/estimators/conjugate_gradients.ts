@@ -50,7 +50,6 @@ export class ConjugateGradients {
     const { warm } = this.#options;
     const { tolerance, bound } = this.#tolerance();
     if (warm) unroll.frozenProduct(this.q, { parameters: true, hyper: false });
-    const state = warm ? (["read", curvature] as const) : (["overwrite", this.q] as const);
     unroll.sum({
       label: "cg begin",
       sum: conjugateStart(count, view, { warm }),
@@ -58,7 +57,7 @@ export class ConjugateGradients {
         ["read", { block: adjoint }],
         ["overwrite", { block: this.#residual }],
         ["overwrite", { block: this.#direction }],
-        [state[0], { block: state[1] }],
+        warm ? ["read", { block: curvature }] : ["overwrite", { block: this.q }],
       ],
       finish: recordStart(tolerance),
       results: [["overwrite", { block: this.solves }], bound],

@@ -126,15 +126,11 @@ export function estimatorNamed(
     const isLong = parameters[parameter].ofSteps && typeof normal === "number" && normal > steps;
     return [parameter, given[parameter] ?? (isLong ? steps : normal)] as const;
   });
-  const shown = settled.flatMap(([, value]) => (value === undefined ? [] : [shortest(value)]));
-  const label = shown.length > 0 ? `${name}(${shown.join(", ")})` : name;
-  return { estimator: table[name].make(Object.fromEntries(settled)), label };
+  const estimator = table[name].make(Object.fromEntries(settled));
+  return { estimator, label: labelOf(estimator) };
 }
 
-/**
- * The label that `estimatorNamed` gives an estimator which was made without it: its name and its parameters. One of the
- * user's own shows all its settings.
- */
+/** An estimator's name and its parameters, as in "krmd(5)"; one of the user's own shows all its settings. */
 export function labelOf({ name, settings = {} }: Estimator): string {
   const all: Settings = { ...settings, beta: settings.momentum };
   const shown = isName(name)

@@ -1,7 +1,7 @@
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { isPointwise, isSum, type Operand, parents, type Rule, type Tensor, topological } from "./tensor.ts";
 
-/** Kernels depend on the adapter, what they compute does not: any one will do. */
+/** Kernels depend on the adapter, what they compute does not: this one stands for all. */
 const adapter: AdapterTraits = { kind: "software" };
 
 /**

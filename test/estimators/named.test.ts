@@ -21,6 +21,16 @@ test.each(estimatorNames)("%s carries its name, and takes its defaults", (name) 
   expect(estimatorList([name, ...values].join(":"), 20)[0]!.label).toBe(label);
 });
 
+test("labels show names and the defaults", () => {
+  const shown = estimatorNames.map((name) => estimatorNamed(name, {}, 20).label);
+  const simple = ["rmd", "checkpointed", "reversible", "fmd", "t1t2", "first-order", "drmad", "rtho"];
+  const others = [
+    ...["krmd(5)", "greedy(0.9)", "neumann(10)", "cg(20, 1e-6)", "nystrom(10, 0.01)"],
+    ...["inexact-gd(10)", "inexact-hb(10, 0.9)"],
+  ];
+  expect(shown.sort()).toEqual([...simple, ...others].sort());
+});
+
 test("a list gives labels with the parameters", () => {
   const labels = estimatorList(
     " rmd, krmd:3,krmd,greedy:0.5,greedy:auto,cg:7,cg:7:1e-9,checkpointed ",
