@@ -1,7 +1,8 @@
+import { range } from "../range.ts";
 import { type AdapterTraits, magnitude } from "../variants.ts";
 import type { ConvTile } from "./tile.ts";
 import type { WeightTile } from "./weight_gradient.ts";
-import { type Conv, range } from "./window.ts";
+import type { Conv } from "./window.ts";
 
 /** A tile in registers; or one thread for each output; or an implicit matrix product in shared memory. */
 export type ConvVariant = ConvTile | WeightTile | "plain" | "implicit";

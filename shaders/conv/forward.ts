@@ -1,8 +1,9 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { dualInput, dualOutput, type Operand } from "../operand.ts";
+import { range } from "../range.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
-import { addProduct, type Conv, halvesOf, loadInside, range, startSums, store } from "./window.ts";
+import { addProduct, type Conv, halvesOf, loadInside, startSums, store } from "./window.ts";
 
 const blocksOf = ({ o }: Conv, { channels }: ConvTile) => o / channels;
 const positionsOf = ({ n, oh, ow }: Conv, { cols }: ConvTile) => n * oh * Math.ceil(ow / cols);

@@ -1,6 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, lineOfGroups, type Operand, orderOnLine } from "../operand.ts";
-import { addProduct, type Conv, halvesOf, load, range, startSums, store } from "./window.ts";
+import { range } from "../range.ts";
+import { addProduct, type Conv, halvesOf, load, startSums, store } from "./window.ts";
 
 /**
  * A convolution or one of its adjoints as a product of two matrices that are never written out, for GPUs: a workgroup

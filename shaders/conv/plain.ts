@@ -1,6 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "../operand.ts";
-import { addProduct, type Conv, halvesOf, load, loadInside, range } from "./window.ts";
+import { range } from "../range.ts";
+import { addProduct, type Conv, halvesOf, load, loadInside } from "./window.ts";
 
 /**
  * The three products of a convolution, an output a thread, without tiles: for small problems, as a tile takes a software

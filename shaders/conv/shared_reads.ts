@@ -1,5 +1,6 @@
 import { at, type Operand } from "../operand.ts";
-import { type Halves, range } from "./window.ts";
+import { range } from "../range.ts";
+import type { Halves } from "./window.ts";
 
 /**
  * A factor of which all threads need the same `count` elements in a turn of a loop. In a subgroup each thread reads some

@@ -103,5 +103,3 @@ export function store(buffer: string, { primal, tangent }: Operand, index: strin
     tangent ? `d_${buffer}[${at(tangent, index)}] = t${name};` : "",
   ].join(" ");
 }
-
-export const range = (count: number) => Array.from({ length: count }, (_, i) => i);
