@@ -1,6 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { type Chain, declareChain, evaluateChain, type Width, widthOf } from "./chain.ts";
 import { at, dualOutput, linearMain, type Operand, orderOnLine } from "./operand.ts";
-import { type Chain, declareChain, evaluateChain } from "./pointwise.ts";
 import { foldTree } from "./tree.ts";
 
 /** A tensor seen as outer × reduced × inner; the middle axis is summed away. */
@@ -19,20 +19,23 @@ const BLOCK = 64;
 /** One invocation for each sum, terms in order, by blocks. */
 export function reduceSerial(reduction: Reduction, x: Chain, y: Operand): string {
   const { outer, reduced, inner } = reduction;
+  // Terms that stand side by side are read as vectors.
+  const width = inner === 1 ? widthOf(reduced) : 1;
+  const [turns, block] = [reduced / width, BLOCK / width];
   return wgsl`
-${declareChain(x)}
+${declareChain(x, width)}
 ${dualOutput(x.leaves.length, "ys", y)}
 ${linearMain(outer * inner)}
   var sum = 0.0;
   var d_sum = 0.0;
-  let start = (i / ${inner}u) * ${reduced * inner}u + i % ${inner}u;
-  for (var first = 0u; first < ${reduced}u; first += ${BLOCK}u) {
-    let last = min(first + ${BLOCK}u, ${reduced}u);
+  let start = (i / ${inner}u) * ${turns * inner}u + i % ${inner}u;
+  for (var first = 0u; first < ${turns}u; first += ${block}u) {
+    let last = min(first + ${block}u, ${turns}u);
     var part = 0.0;
     var d_part = 0.0;
     for (var r = first; r < last; r++) {
       let j = start + r * ${inner}u;
-      ${accumulate(x, y, "part")}
+      ${accumulate(x, y, "part", width)}
     }
     sum += part;
     d_sum += d_part;
@@ -77,17 +80,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
 }`;
 }
 
-/** Adds element `j` to `sum` and its tangent to `d_sum`, or other variables so named. */
-function accumulate(x: Chain, y: Operand, sum: string): string {
-  const { code, result } = evaluateChain(x, "j");
-  const { value, tangent = "0.0" } = result;
+/** Adds the elements from `width` times `j` on to `sum` and their tangents to `d_sum`, or other variables so named. */
+function accumulate(x: Chain, y: Operand, sum: string, width: Width = 1): string {
+  const { code, results } = evaluateChain(x, "j", width);
   return wgsl`
 ${code}
 #if ${y.primal}
-    ${sum} += ${value};
+    ${results.map(({ value }) => `${sum} += ${value};`).join(" ")}
 #endif
 #if ${y.tangent}
-    d_${sum} += ${tangent};
+    ${results.map(({ tangent = "0.0" }) => `d_${sum} += ${tangent};`).join(" ")}
 #endif`;
 }
 

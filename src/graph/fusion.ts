@@ -1,7 +1,7 @@
-import { linearGrid } from "../../shaders/operand.ts";
-import { type Chain, pointwise } from "../../shaders/pointwise.ts";
+import type { Chain } from "../../shaders/chain.ts";
+import { pointwise } from "../../shaders/pointwise.ts";
 import { readsOf, type Schedule, type Step } from "./schedule.ts";
-import { broadcastIndex, sameShape, size } from "./shape.ts";
+import { broadcastIndex, broadcastRun, sameShape, size } from "./shape.ts";
 import {
   baseOf,
   isPointwise,
@@ -142,7 +142,11 @@ export class Fusion {
     const [{ shape }] = isSum(rule) ? (parents(step.tensor) as [Tensor]) : [step.tensor];
     const order = [...readings, ...computings].map(({ tensor }) => tensor);
     const chain: Chain = {
-      leaves: inputs.map((input) => ({ ...input, index: (i) => broadcastIndex(shape, input.shape, i) })),
+      leaves: inputs.map((input) => ({
+        ...input,
+        index: (i) => broadcastIndex(shape, input.shape, i),
+        run: broadcastRun(shape, input.shape),
+      })),
       operations: computings.map(({ rule: { formula }, factors, primal, tangent }) => ({
         ...{ formula, primal, tangent },
         factors: factors.map((factor) => order.indexOf(factor)),
@@ -151,7 +155,7 @@ export class Fusion {
     const count = size(shape);
     const kernel = isSum(rule)
       ? rule.sums({ ...call, chain })
-      : { code: pointwise(count, chain, call.out), grid: linearGrid(count), flops: 0 };
+      : { ...pointwise(count, chain, call.out), flops: 0 };
     const each = chain.operations.map(
       ({ formula, primal, tangent }) => formula.flops * (Number(primal) + 2 * Number(tangent)),
     );

@@ -1,6 +1,6 @@
+import type { Chain } from "../../shaders/chain.ts";
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
-import type { Chain } from "../../shaders/pointwise.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
@@ -266,7 +266,7 @@ export class Program {
       return place?.view;
     };
     const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
-    const chain: Chain = { leaves: [{ ...x, index: (i) => i }], operations: [] };
+    const chain: Chain = { leaves: [{ ...x, index: (i) => i, run: 0 }], operations: [] };
     const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
     const lanes = Math.max(this.#placed.lanesOf(y.primal), this.#placed.lanesOf(y.tangent));
     const halves = slots.length / 2;

@@ -99,3 +99,14 @@ export function broadcastIndex(to: Shape, from: Shape, i = "i"): string {
   }
   return terms.join(" + ");
 }
+
+/**
+ * Neighbours in a tensor of shape `to` that share an element of an operand of shape `from`, counted from a multiple of
+ * their number on; 0 where all elements have their own, in the same order.
+ */
+export function broadcastRun(to: Shape, from: Shape): number {
+  if (size(from) === size(to)) return 0;
+  const padded = [...new Array<number>(to.length - from.length).fill(1), ...from];
+  const last = padded.findLastIndex((extent) => extent !== 1);
+  return size(to.slice(last + 1));
+}

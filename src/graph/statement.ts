@@ -48,6 +48,6 @@ function code(rule: Rule, inputs: readonly Tensor[], shape: readonly number[]): 
   const call = { inputs: operands, out, adapter, lanes: 1 };
   const active = inputs.map(() => false);
   if (!isSum(rule)) return rule.kernel(call, { primal: true, tangent: false, active }).code;
-  const leaves = operands.map((operand) => ({ ...operand, index: (i: string) => i }));
+  const leaves = operands.map((operand) => ({ ...operand, index: (i: string) => i, run: 0 }));
   return rule.sums({ ...call, chain: { leaves, operations: [] } }).code;
 }

@@ -1,5 +1,5 @@
+import type { Chain, Formula } from "../../shaders/chain.ts";
 import type { Strided, View } from "../../shaders/operand.ts";
-import type { Chain, Formula } from "../../shaders/pointwise.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";

@@ -1,0 +1,152 @@
+import { at, dualInput, float, type Operand, type View } from "./operand.ts";
+import { range } from "./range.ts";
+
+/** A factor as a formula sees it: WGSL for its value, declared where a formula's operation reads it, and for its tangent if it has one. */
+export interface Factor {
+  readonly value: string;
+  readonly tangent?: string;
+}
+
+/** An elementwise operation: WGSL for its value and for its tangent, of which some factor has one. */
+export interface Formula {
+  value(factors: readonly Factor[]): string;
+  tangent(factors: readonly Factor[]): string;
+  /** Floating-point operations of the value. */
+  readonly flops: number;
+  /** WGSL functions that the expressions call. */
+  readonly functions?: string;
+}
+
+/** An operand that broadcasts to the result. */
+export interface Broadcast extends Operand {
+  /** WGSL for the position in it that belongs to element `i`, WGSL too, of the result. */
+  index(i: string): string;
+  /**
+   * Neighbours in the result that share an element of it, counted from a multiple of their number on; 0 where each has
+   * its own and the positions are those of the result.
+   */
+  readonly run: number;
+}
+
+/** One operation; its factors are numbers of leaves, and behind them of operations before it. */
+export interface Operation {
+  readonly formula: Formula;
+  readonly factors: readonly number[];
+  readonly primal: boolean;
+  readonly tangent: boolean;
+}
+
+/** Elementwise operations one after the other; the last one's result, or without any the last leaf, is the chain's. */
+export interface Chain {
+  readonly leaves: readonly Broadcast[];
+  readonly operations: readonly Operation[];
+}
+
+/** Elements that a thread makes at once, so that what stands side by side is read and written as one vector. */
+export type Width = 1 | 2 | 4;
+
+type Halves = Pick<Operand, "primal" | "tangent">;
+
+/** The largest width for rows of `extent` elements, which are written to these views. */
+export function widthOf(extent: number, written: Halves = {}): Width {
+  return ([4, 2] as const).find((width) => extent % width === 0 && isAligned(written, width)) ?? 1;
+}
+
+const isAligned = ({ primal, tangent }: Halves, width: Width) =>
+  [primal, tangent].every((view) => !view || (view.offset % width === 0 && view.lane % width === 0));
+
+const isReadInVectors = (leaf: Broadcast, width: Width) =>
+  width > 1 && leaf.run === 0 && isAligned(leaf, width);
+
+export const vector = (width: Width) => (width === 1 ? "f32" : `vec${width}f`);
+
+/** A view counted in vectors. */
+export const inVectors = (view: View, width: Width): View => ({
+  ...view,
+  offset: view.offset / width,
+  lane: view.lane / width,
+});
+
+/** WGSL that declares what a chain reads and calls. */
+export const declareChain = ({ leaves, operations }: Chain, width: Width = 1): string =>
+  [
+    ...leaves.map((leaf, k) => dualInput(k, `x${k}`, leaf, vector(isReadInVectors(leaf, width) ? width : 1))),
+    ...textsOf(operations).map((text, k) => numbered(text, text, k)),
+  ].join("\n");
+
+/** The functions that operations call, each text once. */
+const textsOf = (operations: readonly Operation[]): readonly string[] => [
+  ...new Set(operations.flatMap(({ formula }) => formula.functions ?? [])),
+];
+
+/** WGSL with the names that text number `k` declares followed by the number: all but the first may share names. */
+function numbered(code: string, text: string, k: number): string {
+  const names = k === 0 ? [] : declaredIn(text);
+  return names.length === 0 ? code : code.replace(new RegExp(`\\b(${names.join("|")})\\b`, "g"), `$1_${k}`);
+}
+
+/** Names of a module's own functions, types and constants, not of what stands in braces. */
+function declaredIn(text: string): string[] {
+  const inner = /\{[^{}]*\}/g;
+  let outer = text;
+  while (outer.search(inner) >= 0) outer = outer.replace(inner, ";");
+  const declarations = outer.matchAll(/\b(?:fn|struct|alias|const|override|var(?:<[^>]*>)?)\s+(\w+)/g);
+  return [...declarations].map(([, name]) => name!);
+}
+
+/** WGSL that computes the elements of a chain from `width` times `group` (WGSL) on, so many, and their names. */
+export function evaluateChain(
+  { leaves, operations }: Chain,
+  group: string,
+  width: Width = 1,
+): { code: string; results: readonly Factor[] } {
+  const lines: string[] = [];
+  const elements = range(width);
+  const texts = textsOf(operations);
+  const known = leaves.map((leaf, k) => readLeaf(leaf, k, { group, width, lines }));
+  for (const { formula, factors, primal, tangent } of operations) {
+    const n = known.length;
+    const { functions } = formula;
+    const called = (code: string) =>
+      functions === undefined ? code : numbered(code, functions, texts.indexOf(functions));
+    known.push(
+      elements.map((e) => {
+        const name = `v${n}${width === 1 ? "" : `_${e}`}`;
+        const given = factors.map((k) => known[k]![e]!);
+        if (primal) lines.push(`let ${name} = ${called(formula.value(given))};`);
+        if (tangent) lines.push(`let d_${name} = ${called(formula.tangent(given))};`);
+        return { value: name, ...(tangent && { tangent: `d_${name}` }) };
+      }),
+    );
+  }
+  return { code: lines.join("\n  "), results: known.at(-1)! };
+}
+
+/** Reads leaf number `k`. @returns the names of its elements, one for each of the group's */
+function readLeaf(
+  leaf: Broadcast,
+  k: number,
+  { group, width, lines }: { group: string; width: Width; lines: string[] },
+): Factor[] {
+  const elements = range(width);
+  const first = width === 1 ? group : `${width}u * (${group})`;
+  const { literal, primal, tangent, run } = leaf;
+  const read = (suffix: string, index: string, counted = (view: View) => view): Factor => {
+    const name = `v${k}${suffix}`;
+    if (primal) lines.push(`let ${name} = x${k}[${at(counted(primal), index)}];`);
+    if (tangent) lines.push(`let d_${name} = d_x${k}[${at(counted(tangent), index)}];`);
+    return { value: literal === undefined ? name : float(literal), ...(tangent && { tangent: `d_${name}` }) };
+  };
+  if (isReadInVectors(leaf, width)) {
+    const whole = read("", group, (view) => inVectors(view, width));
+    return elements.map((e) => ({
+      value: literal === undefined ? `${whole.value}.${"xyzw"[e]}` : whole.value,
+      ...(whole.tangent && { tangent: `${whole.tangent}.${"xyzw"[e]}` }),
+    }));
+  }
+  if (width === 1 || (run > 0 && run % width === 0)) {
+    const one = read("", leaf.index(first));
+    return elements.map(() => one);
+  }
+  return elements.map((e) => read(`_${e}`, leaf.index(`(${first} + ${e}u)`)));
+}
