@@ -1,5 +1,6 @@
 import { at, dualInput, float, type Operand, type View } from "./operand.ts";
 import { range } from "./range.ts";
+import { fit, inVectors, placed, vector, type Width } from "./width.ts";
 
 /** A factor as a formula sees it: WGSL for its value, declared where a formula's operation reads it, and for its tangent if it has one. */
 export interface Factor {
@@ -42,30 +43,8 @@ export interface Chain {
   readonly operations: readonly Operation[];
 }
 
-/** Elements that a thread makes at once, so that what stands side by side is read and written as one vector. */
-export type Width = 1 | 2 | 4;
-
-type Halves = Pick<Operand, "primal" | "tangent">;
-
-/** The largest width for rows of `extent` elements, which are written to these views. */
-export function widthOf(extent: number, written: Halves = {}): Width {
-  return ([4, 2] as const).find((width) => extent % width === 0 && isAligned(written, width)) ?? 1;
-}
-
-const isAligned = ({ primal, tangent }: Halves, width: Width) =>
-  [primal, tangent].every((view) => !view || (view.offset % width === 0 && view.lane % width === 0));
-
 const isReadInVectors = (leaf: Broadcast, width: Width) =>
-  width > 1 && leaf.run === 0 && isAligned(leaf, width);
-
-export const vector = (width: Width) => (width === 1 ? "f32" : `vec${width}f`);
-
-/** A view counted in vectors. */
-export const inVectors = (view: View, width: Width): View => ({
-  ...view,
-  offset: view.offset / width,
-  lane: view.lane / width,
-});
+  width > 1 && leaf.run === 0 && fit([width, ...placed(leaf.primal, leaf.tangent)]) === width;
 
 /** WGSL that declares what a chain reads and calls. */
 export const declareChain = ({ leaves, operations }: Chain, width: Width = 1): string =>

@@ -1,24 +1,15 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import {
-  type Chain,
-  declareChain,
-  evaluateChain,
-  type Factor,
-  type Formula,
-  inVectors,
-  vector,
-  widthOf,
-} from "./chain.ts";
+import { type Chain, declareChain, evaluateChain, type Factor, type Formula } from "./chain.ts";
 import { at, dualOutput, float, linearGrid, linearMain, type Operand, type Strided } from "./operand.ts";
+import { fit, inVectors, packed, placed, vector } from "./width.ts";
 
 /** y = a chain, for `count` elements a lane. */
 export function pointwise(count: number, chain: Chain, y: Operand): { code: string; grid: Strided } {
-  const width = widthOf(count, y);
+  const width = fit([count, ...placed(y.primal, y.tangent)]);
   const { code, results } = evaluateChain(chain, "i", width);
   const store = (name: string, half: "primal" | "tangent", values: readonly (string | undefined)[]) => {
     const view = y[half];
-    const value = width === 1 ? values[0] : `${vector(width)}(${values.join(", ")})`;
-    return view ? `${name}[${at(inVectors(view, width), "i")}] = ${value};` : "";
+    return view ? `${name}[${at(inVectors(view, width), "i")}] = ${packed(values)};` : "";
   };
   return {
     code: wgsl`

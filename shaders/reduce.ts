@@ -1,7 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { type Chain, declareChain, evaluateChain, type Width, widthOf } from "./chain.ts";
+import { type Chain, declareChain, evaluateChain } from "./chain.ts";
 import { at, dualOutput, linearMain, type Operand, orderOnLine } from "./operand.ts";
 import { foldTree } from "./tree.ts";
+import { fit, type Width } from "./width.ts";
 
 /** A tensor seen as outer × reduced × inner; the middle axis is summed away. */
 export interface Reduction {
@@ -20,7 +21,7 @@ const BLOCK = 64;
 export function reduceSerial(reduction: Reduction, x: Chain, y: Operand): string {
   const { outer, reduced, inner } = reduction;
   // Terms that stand side by side are read as vectors.
-  const width = inner === 1 ? widthOf(reduced) : 1;
+  const width = inner === 1 ? fit([reduced]) : 1;
   const [turns, block] = [reduced / width, BLOCK / width];
   return wgsl`
 ${declareChain(x, width)}

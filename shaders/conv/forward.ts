@@ -1,9 +1,10 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { dualInput, dualOutput, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
+import { vector } from "../width.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
-import { addProduct, type Conv, halvesOf, loadInside, startSums, store } from "./window.ts";
+import { addProduct, type Conv, halvesOf, loadInside, startSums, storeBlock, storedWidth } from "./window.ts";
 
 const blocksOf = ({ o }: Conv, { channels }: ConvTile) => o / channels;
 const positionsOf = ({ n, oh, ow }: Conv, { cols }: ConvTile) => n * oh * Math.ceil(ow / cols);
@@ -27,6 +28,7 @@ export function tiledForward(
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   const { cols, channels, subgroup } = tile;
   const blocks = Math.ceil(ow / cols);
+  const block = { cols, channels, plane: oh * ow, row: ow };
   const halves = halvesOf(x, weight, y);
   const weights = new SharedReads(
     {
@@ -68,7 +70,7 @@ export function tiledForward(
 ${dualInput(0, "xs", x)}
 ${dualInput(1, "ws", weight)}
 ${bias ? dualInput(2, "biases", bias) : ""}
-${dualOutput(3, "ys", y)}
+${dualOutput(3, "ys", y, vector(storedWidth(block, y)))}
 ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
   let channel = block * ${channels}u;
   let first = position % ${blocks}u * ${cols}u;
@@ -100,13 +102,6 @@ ${range(kw)
   }
   if (!there) { return; }
   let out = ((image * ${o}u + channel) * ${oh}u + line) * ${ow}u + first;
-  ${range(channels)
-    .flatMap((a) =>
-      range(cols).map((q) => {
-        const stored = store("ys", y, `out + ${a * oh * ow + q}u`, `${a}_${q}`);
-        return ow % cols > 0 && q > 0 ? `if (first + ${q}u < ${ow}u) { ${stored} }` : stored;
-      }),
-    )
-    .join(" ")}
+  ${storeBlock("ys", y, "out", block)}
 }`;
 }

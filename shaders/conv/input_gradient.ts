@@ -1,9 +1,10 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { dualInput, dualOutput, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
+import { vector } from "../width.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
-import { addProduct, type Conv, halvesOf, loadInside, startSums, store } from "./window.ts";
+import { addProduct, type Conv, halvesOf, loadInside, startSums, storeBlock, storedWidth } from "./window.ts";
 
 /** Threads of a workgroup are of lines that lie whole strides apart, so that all of them meet the same taps. */
 const blocksOf = ({ c, stride }: Conv, { channels }: ConvTile) => (c / channels) * stride;
@@ -29,6 +30,7 @@ export function tiledInputGradient(
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   const { cols, channels, subgroup } = tile;
   const blocks = Math.ceil(w / cols);
+  const block = { cols, channels, plane: h * w, row: w };
   const lines = linesOf(conv);
   const halves = halvesOf(y, weight, x);
   /** Of column first + q and tap v: the column of y, counted from first / stride, or undefined. */
@@ -66,7 +68,7 @@ export function tiledInputGradient(
   return wgsl`${subgroup === undefined ? "" : "enable subgroups;"}
 ${dualInput(0, "ys", y)}
 ${dualInput(1, "ws", weight)}
-${dualOutput(2, "xs", x)}
+${dualOutput(2, "xs", x, vector(storedWidth(block, x)))}
 ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
   let channel = block / ${stride}u * ${channels}u;
   let residue = block % ${stride}u;
@@ -101,13 +103,6 @@ ${range(kw)
   }
   if (!there${h % stride > 0 ? ` || line >= ${h}u` : ""}) { return; }
   let out = ((image * ${c}u + channel) * ${h}u + line) * ${w}u + first;
-  ${range(channels)
-    .flatMap((a) =>
-      range(cols).map((q) => {
-        const stored = store("xs", x, `out + ${a * h * w + q}u`, `${a}_${q}`);
-        return w % cols > 0 && q > 0 ? `if (first + ${q}u < ${w}u) { ${stored} }` : stored;
-      }),
-    )
-    .join(" ")}
+  ${storeBlock("xs", x, "out", block)}
 }`;
 }

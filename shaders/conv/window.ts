@@ -1,4 +1,6 @@
-import { at, type Operand } from "../operand.ts";
+import { at, type Operand, type View } from "../operand.ts";
+import { range } from "../range.ts";
+import { fit, inVectors, packed, placed, type Width } from "../width.ts";
 
 /** A two-dimensional convolution: x [n×c×h×w], weight [o×c×kh×kw], y [n×o×oh×ow]; zeros around x. */
 export interface Conv {
@@ -97,9 +99,45 @@ export function startSums(
 }
 
 /** WGSL that stores a sum and its tangent. */
-export function store(buffer: string, { primal, tangent }: Operand, index: string, name: string): string {
+export const store = (buffer: string, out: Operand, index: string, name: string): string =>
+  storeVector(buffer, out, index, [name]);
+
+function storeVector(buffer: string, out: Operand, index: string, names: readonly string[]): string {
+  const width = names.length as Width;
+  const place = (view: View) => at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
   return [
-    primal ? `${buffer}[${at(primal, index)}] = s${name};` : "",
-    tangent ? `d_${buffer}[${at(tangent, index)}] = t${name};` : "",
+    out.primal ? `${buffer}[${place(out.primal)}] = ${packed(names.map((name) => `s${name}`))};` : "",
+    out.tangent ? `d_${buffer}[${place(out.tangent)}] = ${packed(names.map((name) => `t${name}`))};` : "",
   ].join(" ");
+}
+
+/** A block of `cols` neighbouring columns, from `first` (WGSL) on, of each of `channels` planes. */
+export interface Block {
+  readonly cols: number;
+  readonly channels: number;
+  /** Elements of a plane, and of a row of it. */
+  readonly plane: number;
+  readonly row: number;
+}
+
+/** Neighbours in a row that are stored as a vector. */
+export const storedWidth = (
+  { cols, row }: Pick<Block, "cols" | "row">,
+  { primal, tangent }: Operand,
+): Width => fit([cols, row, ...placed(primal, tangent)]);
+
+/** WGSL that stores sum `a_q` at column `first` + q of plane a, where `start` (WGSL) is the place of the first. */
+export function storeBlock(buffer: string, out: Operand, start: string, block: Block): string {
+  const { cols, channels, plane, row } = block;
+  const width = storedWidth(block, out);
+  return range(channels)
+    .flatMap((a) =>
+      range(cols / width).map((turn) => {
+        const q = turn * width;
+        const names = range(width).map((e) => `${a}_${q + e}`);
+        const stored = storeVector(buffer, out, `${start} + ${a * plane + q}u`, names);
+        return row % cols > 0 && q > 0 ? `if (first + ${q}u < ${row}u) { ${stored} }` : stored;
+      }),
+    )
+    .join(" ");
 }

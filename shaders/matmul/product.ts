@@ -1,5 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { laneOf, type View } from "../operand.ts";
+import { range } from "../range.ts";
+import { fit, packed, placed, vector, type Width } from "../width.ts";
 
 /** The shape of one product and what is asked of it: enough to choose a tile. */
 export interface MatmulShape {
@@ -62,7 +64,7 @@ export function terms(c: MatmulShape): [sum: "s" | "t", left: string, right: str
 }
 
 /** Bindings, with each factor as scalars or as vectors of `width` elements. */
-export function bindings(c: MatmulShape, width: (factor: Factor) => number, outWidth: number): string {
+export function bindings(c: MatmulShape, width: (factor: Factor) => Width, outWidth: Width): string {
   return wgsl`
 ${factors(c)
   .map((f) => `@group(0) @binding(${f.binding}) var<storage, read> ${f.name}: array<${vector(width(f))}>;`)
@@ -128,9 +130,8 @@ export function accumulate(
 }
 
 /** Elements that one write brings out. */
-export function outputWidth(c: MatmulShape, cols: number): number {
-  const views = [...(c.primal ? [c.out] : []), ...(c.tangent ? [c.dout] : [])];
-  return fit([cols, c.n, ...views.flatMap(({ offset, lane }) => [offset, lane])]);
+export function outputWidth(c: MatmulShape, cols: number): Width {
+  return fit([cols, c.n, ...placed(c.primal ? c.out : undefined, c.tangent ? c.dout : undefined)]);
 }
 
 /** With `parts`, each part goes behind the one before. */
@@ -147,7 +148,7 @@ export function stores(
   const block = (i: number, j: number) => {
     const store = (name: string, sum: string, view: View) => {
       const index = `(${at(view)} + ${origin}(row + ${i * down}) * ${c.n} + col + ${j * along})${over(width)}`;
-      return `${name}[${index}] = ${vector(width)}(${join(width, (q) => `${sum}${i}_${j + q}`, ", ")});`;
+      return `${name}[${index}] = ${packed(range(width).map((q) => `${sum}${i}_${j + q}`))};`;
     };
     const guards = [
       ...(c.m % sides.row ? [`row + ${i * down} < ${c.m}`] : []),
@@ -162,8 +163,6 @@ export function stores(
   return lines(rows, (i) => lines(cols / width, (j) => block(i, j * width)));
 }
 
-export const fit = (lengths: number[]) => [4, 2].find((width) => lengths.every((x) => x % width === 0)) ?? 1;
-export const vector = (width: number) => (width === 1 ? "f32" : `vec${width}f`);
 export const over = (width: number) => (width === 1 ? "" : ` / ${width}`);
 export const at = (view: View) =>
   view.lane === 0 ? `${view.offset}u` : `${view.offset} + ${laneOf(view)} * ${view.lane}`;

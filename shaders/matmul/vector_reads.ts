@@ -1,4 +1,5 @@
-import { at, type Factor, factors, fit, inside, lines, type MatmulShape, over } from "./product.ts";
+import { fit, placed, type Width } from "../width.ts";
+import { at, type Factor, factors, inside, lines, type MatmulShape, over } from "./product.ts";
 
 /** A part of a factor as one thread reads it: `count` rows of A or columns of B, `depth` terms of the sum at a time. */
 export interface Part {
@@ -12,7 +13,7 @@ export interface Part {
 export class VectorReads {
   readonly factor: Factor;
   /** Elements that one read brings in. */
-  readonly width: number;
+  readonly width: Width;
   /** The same, as neighbours across the factor and along the sum. */
   readonly #across: number;
   readonly #along: number;
@@ -64,10 +65,10 @@ export function readWidth(
   c: MatmulShape,
   { axis, across, along, extent }: Factor,
   { count, depth }: Pick<Part, "count" | "depth">,
-): number {
+): Width {
   const alike = factors(c)
     .filter((f) => f.axis === axis)
-    .flatMap((f) => [f.view.offset, f.view.lane]);
+    .flatMap((f) => placed(f.view));
   if (along === 1) return fit([depth, c.k, extent > 1 ? across : 0, ...alike]);
   if (across === 1) return fit([count, extent, c.k > 1 ? along : 0, ...alike]);
   return 1;

@@ -1,0 +1,26 @@
+import type { View } from "./operand.ts";
+
+/** Neighbours that one read or write moves as a vector. */
+export type Width = 1 | 2 | 4;
+
+/** The largest width that divides all of these: extents, strides, and what `placed` gives of views. */
+export const fit = (lengths: readonly number[]): Width =>
+  ([4, 2] as const).find((width) => lengths.every((length) => length % width === 0)) ?? 1;
+
+/** Where views begin and how far their lanes lie apart, of those that there are. */
+export const placed = (...views: readonly (View | undefined)[]): number[] =>
+  views.flatMap((view) => (view ? [view.offset, view.lane] : []));
+
+/** The type of so many neighbours. */
+export const vector = (width: Width): string => (width === 1 ? "f32" : `vec${width}f`);
+
+/** WGSL of a vector of these numbers, or of the one. */
+export const packed = (values: readonly (string | undefined)[]): string =>
+  values.length === 1 ? `${values[0]}` : `vec${values.length}f(${values.join(", ")})`;
+
+/** A view counted in vectors. */
+export const inVectors = (view: View, width: Width): View => ({
+  ...view,
+  offset: view.offset / width,
+  lane: view.lane / width,
+});
