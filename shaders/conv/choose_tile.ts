@@ -1,5 +1,6 @@
 import { range } from "../range.ts";
 import { type AdapterTraits, magnitude } from "../variants.ts";
+import { fit } from "../width.ts";
 import type { ConvTile } from "./tile.ts";
 import type { WeightTile } from "./weight_gradient.ts";
 import type { Conv } from "./window.ts";
@@ -26,11 +27,17 @@ export interface Work {
   readonly active: readonly [boolean, boolean];
 }
 
-/** The prices of a read and of a broadcast in multiply-adds, and sums that fit a thread. */
+/**
+ * In multiply-adds: the prices of a read, of a broadcast, and of an element that is stored alone, as one of two or as one
+ * of four; and sums that fit a thread.
+ */
 const adapters = {
-  lavapipe: { read: 28, broadcast: 6, sums: 112 },
-  swiftshader: { read: 6, broadcast: 1, sums: 96 },
+  lavapipe: { read: 28, broadcast: 6, store: { 1: 40, 2: 30, 4: 20 }, sums: 112 },
+  swiftshader: { read: 6, broadcast: 1, store: { 1: 12, 2: 8, 4: 5 }, sums: 96 },
 } as const;
+
+/** What a read as one of two or as one of four costs of a read alone. */
+const VECTOR_READ = { 1: 1, 2: 0.8, 4: 0.65 } as const;
 
 /** Multiply-adds below which a tile, seconds of a software adapter's compiler, does not pay. */
 const WORTH_COMPILING = 2 ** 22;
@@ -71,18 +78,21 @@ interface Priced {
 }
 
 function priced({ product, conv, work }: ConvAsked, adapter: AdapterTraits): Iterable<Priced> {
-  const { o, ow, c, w, kw, stride } = conv;
+  const { o, ow, c, w, kh, kw, stride } = conv;
   if (product === "weight gradient") return weightTiles(conv, work, adapter);
   // The columns of the adjoint in x are whole strides.
   return product === "forward"
     ? windowTiles(
-        { channels: o, columns: ow, taps: kw, step: 1 },
+        { channels: o, columns: ow, taps: kw, step: 1, turns: c * kh },
         work,
         adapter,
         (cols) => (cols - 1) * stride + kw,
       )
-    : windowTiles({ channels: c, columns: w, taps: kw, step: stride }, work, adapter, (cols) =>
-        Math.ceil((cols - 1 + kw) / stride),
+    : windowTiles(
+        { channels: c, columns: w, taps: kw, step: stride, turns: (o * kh) / stride },
+        work,
+        adapter,
+        (cols) => Math.ceil((cols - 1 + kw) / stride),
       );
 }
 
@@ -105,17 +115,27 @@ function multiplicities({ primal, tangent, active: [left, right] }: Work) {
   };
 }
 
+interface Windows {
+  readonly channels: number;
+  readonly columns: number;
+  readonly taps: number;
+  /** `cols` are a multiple of it. */
+  readonly step: number;
+  /** Of the loop over what is summed. */
+  readonly turns: number;
+}
+
 /**
  * Tiles of a product in which a window of `taps` slides along `columns`; of a block of them it reads so many
  * elements. Each of these serves all of the tile's channels, each weight all of its columns.
  */
 function* windowTiles(
-  { channels, columns, taps, step }: { channels: number; columns: number; taps: number; step: number },
+  { channels, columns, taps, step, turns }: Windows,
   work: Work,
   adapter: AdapterTraits,
   reach: (cols: number) => number,
 ): Generator<Priced> {
-  const { read, broadcast, sums, subgroup } = traits(adapter);
+  const { read, broadcast, store, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
   const shared = subgroup === undefined ? read : read / subgroup + broadcast;
   for (const own of range(16).map((i) => i + 1)) {
@@ -127,7 +147,8 @@ function* windowTiles(
         own * taps * shared * each.right +
         (own * taps * cols * each.terms) / step;
       const tile: ConvTile = { cols, channels: own, ...(subgroup !== undefined && { subgroup }) };
-      yield { tile, cost: Math.ceil(columns / cols) * (channels / own) * turn };
+      const stored = own * cols * each.sums * store[fit([cols, columns])];
+      yield { tile, cost: Math.ceil(columns / cols) * (channels / own) * (turns * turn + stored) };
     }
   }
 }
@@ -147,9 +168,10 @@ function* weightTiles(conv: Conv, work: Work, adapter: AdapterTraits): Generator
       if (o % channels > 0 || (channels > 1 && channels * kh * kw * each.sums > sums)) continue;
       for (let cols = 1; cols <= Math.min(ow, 8); cols++) {
         if (cols > 1 && channels * cols * each.right > sums / 2) break;
+        const vectors = together === undefined ? VECTOR_READ[fit([cols, ow])] : 1;
         const turn =
           kh * ((cols - 1) * stride + kw) * read * each.left +
-          channels * cols * shared * each.right +
+          channels * cols * shared * vectors * each.right +
           channels * cols * kh * kw * each.terms;
         const cost = Math.ceil(ow / cols) * (o / channels) * idle * turn;
         const threads = together === undefined ? (c * o) / channels : o / channels;

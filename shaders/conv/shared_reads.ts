@@ -1,5 +1,6 @@
 import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
+import { inVectors, vector, type Width } from "../width.ts";
 import type { Halves } from "./window.ts";
 
 /**
@@ -16,6 +17,8 @@ export interface SharedFactor {
   readonly count: number;
   /** WGSL (u32) for where element `e`, itself WGSL, stands, but for what the loops move. */
   readonly place: (e: string) => string;
+  /** Elements that a thread that reads them all may read as vectors; default 1. */
+  readonly width?: Width;
 }
 
 export class SharedReads {
@@ -28,6 +31,16 @@ export class SharedReads {
     this.#factor = factor;
     this.#halves = halves;
     this.#threads = threads;
+  }
+
+  /** Elements that one read brings in. */
+  get #width(): Width {
+    return this.#threads === undefined ? (this.#factor.width ?? 1) : 1;
+  }
+
+  /** The type of what one read brings in. */
+  get type(): string {
+    return vector(this.#width);
   }
 
   /** WGSL ahead of the loops. */
@@ -48,13 +61,16 @@ export class SharedReads {
   reads(moved: string): string {
     const { name, count, place } = this.#factor;
     const threads = this.#threads;
-    const from = (part: number) => (threads === undefined ? place(`${part}u`) : `${name}_from${part}`);
+    const width = this.#width;
+    const from = (part: number) =>
+      threads === undefined ? place(`${part * width}u`) : `${name}_from${part}`;
     return this.#both((prefix, view) =>
-      range(threads === undefined ? count : Math.ceil(count / threads))
-        .map(
-          (part) =>
-            `let ${prefix}${name}_part${part} = ${prefix}${name}[${at(view, `${moved} + ${from(part)}`)}];`,
-        )
+      range(Math.ceil(count / (threads ?? width)))
+        .map((part) => {
+          const index = `${moved} + ${from(part)}`;
+          const place = view && at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
+          return `let ${prefix}${name}_part${part} = ${prefix}${name}[${place}];`;
+        })
         .join(" "),
     );
   }
@@ -63,10 +79,11 @@ export class SharedReads {
   element(e: number, as: string, condition?: string): string {
     const { name } = this.#factor;
     const threads = this.#threads;
+    const width = this.#width;
     return this.#both((prefix) => {
       const value =
         threads === undefined
-          ? `${prefix}${name}_part${e}`
+          ? `${prefix}${name}_part${Math.floor(e / width)}${width === 1 ? "" : `.${"xyzw"[e % width]}`}`
           : `subgroupBroadcast(${prefix}${name}_part${Math.floor(e / threads)}, ${e % threads}u)`;
       return `let ${prefix}${as} = ${condition === undefined ? value : `select(0.0, ${value}, ${condition})`};`;
     });

@@ -1,6 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { dualInput, dualOutput, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
+import { fit, placed } from "../width.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain } from "./tile.ts";
 import { addProduct, type Conv, halvesOf, loadInside, startSums, store } from "./window.ts";
@@ -60,6 +61,7 @@ export function tiledWeightGradient(
       operand: y,
       count: channels * cols,
       place: (e) => `${e} / ${cols}u * ${oh * ow}u + ${e} % ${cols}u`,
+      width: fit([cols, ow, ...placed(y.primal, y.tangent)]),
     },
     halves,
     subgroup,
@@ -83,7 +85,7 @@ export function tiledWeightGradient(
       : [`block % ${o / channels}u`, "position", `block / ${o / channels}u`];
   return wgsl`${subgroup === undefined ? "" : "enable subgroups;"}
 ${dualInput(0, "xs", x)}
-${dualInput(1, "ys", y)}
+${dualInput(1, "ys", y, cotangents.type)}
 ${dualOutput(2, "sums", sums)}
 ${blockMain(blocks, positions, tile)}
   let target_channel = ${block} * ${channels}u;

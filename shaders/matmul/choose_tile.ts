@@ -46,7 +46,7 @@ export function matmulCandidates(shape: MatmulShape, adapter: AdapterTraits, mos
   if (adapter.kind === "hardware") return [hardwareTile(shape), ...sharedTiles(shape)];
   const priced = [...pricedTiles(shape, adapter, TRIED)].sort((a, b) => a.cost - b.cost).slice(0, most);
   const unrolled = priced
-    .slice(0, most / 4)
+    .slice(0, most / 2)
     .flatMap(({ tile }) => ([1, 2, 4] as const).map((unroll) => ({ ...tile, unroll })));
   const untuned = chooseMatmulTile(shape, { ...adapter, variants: undefined });
   return [untuned, ...priced.map(({ tile }) => tile), ...unrolled];
