@@ -19,12 +19,10 @@ import {
   crossEntropy,
   type Dataset,
   type Estimator,
-  fanInUniform,
   filled,
   firstOrder,
   formatBytes,
   Gpu,
-  heNormal,
   hypergradient,
   type MemoryReport,
   maxPool,
@@ -47,6 +45,8 @@ import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
   dataFlags,
+  firstWeights,
+  initialFlag,
   innerFlags,
   jsonFlag,
   momentumFlag,
@@ -135,12 +135,7 @@ const options = await parseArguments(
         description: message`a dense layer of so many units before the last`,
       }),
     ),
-    initial: withDefault(
-      option("--initial", choice(["he", "uniform"]), {
-        description: message`first weights: normal with variance 2 / inputs, or uniform within ±1 / √inputs, as PyTorch's layers have them`,
-      }),
-      "he" as const,
-    ),
+    ...initialFlag(),
     ...sizeFlags({ train: 1000, val: 1000, glyphTest: TEST_GLYPHS }),
     val: withDefault(
       option("--val", orWord(["test"], positiveInteger("N")), {
@@ -189,7 +184,7 @@ const models = Array.from({ length: seeds }, (_, lane) =>
     pooling: { max: maxPool, average: avgPool }[options.pooling],
     classes: train.classes,
     norm: options.norm,
-    initial: { he: heNormal, uniform: fanInUniform }[options.initial],
+    initial: firstWeights[options.initial],
     seed: options.seed + lane,
   }),
 );

@@ -113,7 +113,7 @@ export { exists, isSpecial, listFolder, readFile, setAside, writeFile } from "./
 export type { Signal } from "./host/interrupt.ts";
 export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
 export { type ConvLayer, type ConvNetOptions, convNet, splitLayers } from "./nn/conv_net.ts";
-export { fanInUniform, heNormal, type Initial } from "./nn/initial.ts";
+export { fanInUniform, heNormal, type Initial, lecunNormal } from "./nn/initial.ts";
 export { linear, type Model, mlp } from "./nn/models.ts";
 export { type HoagOptions, type HoagStep, hoag, type InnerSolve } from "./outer/hoag.ts";
 export type { StepChange } from "./outer/step_length.ts";

@@ -20,6 +20,7 @@ import {
   TaskSampler,
   UsageError,
 } from "../../src/index.ts";
+import { firstWeights, initialFlag } from "./flags.ts";
 import type { Tasks } from "./meta_learning.ts";
 
 export interface FewShotDefaults {
@@ -82,10 +83,16 @@ export const fewShotFlags = (defaults: FewShotDefaults) => ({
     }),
     defaults.strides,
   ),
+  pools: optional(
+    option("--pools", string({ metavar: "LIST" }), {
+      description: message`sides of the windows of a max-pool after each convolution; 1 is none [none anywhere]`,
+    }),
+  ),
   channels: withDefault(
     option("--channels", positiveInteger("N"), { description: message`of each convolution` }),
     defaults.channels,
   ),
+  ...initialFlag(),
   norm: withDefault(
     option("--norm", choice(["batch", "none"]), {
       description: message`batch: each convolution's channels are normalized over the images at hand`,
@@ -102,20 +109,25 @@ export interface FewShotOptions extends Pick<TaskOptions, "ways" | "shots" | "qu
   readonly size: number;
   readonly heldOut: number;
   readonly strides: string;
+  readonly pools?: string | undefined;
   readonly channels: number;
+  readonly initial: keyof typeof firstWeights;
   readonly norm: "batch" | "none";
   /** Of an outer step. */
   readonly tasks: number;
 }
 
 /** What is wrong with flags that are right one by one, if anything. */
-export function checkFewShot({ data, part, rotations, characters, strides }: FewShotOptions) {
+export function checkFewShot({ data, part, rotations, characters, strides, pools }: FewShotOptions) {
   if (data === undefined && part !== undefined) return `--part ${part} needs --data DIR`;
   if (data === undefined && rotations) return "--rotations needs --data DIR";
   if (data !== undefined && characters !== undefined)
     return "--characters are generated: give it without --data";
-  return numbersOf(strides) === undefined
-    ? `--strides ${strides}: give whole numbers with commas between, such as 2,1,2`
+  const layers = numbersOf(strides)?.length;
+  if (layers === undefined)
+    return `--strides ${strides}: give whole numbers with commas between, such as 2,1,2`;
+  return pools !== undefined && numbersOf(pools)?.length !== layers
+    ? `--pools ${pools}: give a whole number for each of the ${layers} convolutions of --strides, with commas between`
     : undefined;
 }
 
@@ -172,11 +184,21 @@ function refusing<T>(what: string, make: () => T): T {
 /** The network of the flags, with first values by seed. */
 export function networkOf(
   { channels, rows, columns }: Dataset,
-  { strides, channels: width, ways, norm }: FewShotOptions,
+  { strides, pools, channels: width, ways, norm, initial }: FewShotOptions,
   seed: number,
 ): Model<string> {
-  const layers = numbersOf(strides)!.map((stride): ConvLayer => ({ channels: width, stride }));
-  return convNet({ image: [channels, rows, columns], layers, classes: ways, norm: norm === "batch", seed });
+  const sides = pools === undefined ? [] : numbersOf(pools)!;
+  const layers = numbersOf(strides)!.map(
+    (stride, k): ConvLayer => ({ channels: width, stride, pool: sides[k] ?? 1 }),
+  );
+  return convNet({
+    image: [channels, rows, columns],
+    layers,
+    classes: ways,
+    norm: norm === "batch",
+    initial: firstWeights[initial],
+    seed,
+  });
 }
 
 /** "characters: 160 to learn from and 40 held out; 5-way 1-shot tasks, 10 queries a character" */
@@ -187,7 +209,8 @@ export function tasksNote(dataset: Dataset, { ways, shots, queries, heldOut }: F
 }
 
 /** "4 convolutions of 8 channels, strides 2,1,2,1, with batch normalization" */
-export function networkNote({ strides, channels, norm }: FewShotOptions): string {
+export function networkNote({ strides, pools, channels, norm }: FewShotOptions): string {
   const layers = strides.split(",").length;
-  return `${layers} convolutions of ${channels} channels, strides ${strides}, ${norm === "batch" ? "with batch" : "without"} normalization`;
+  const pooled = pools === undefined ? "" : `, max-pools ${pools}`;
+  return `${layers} convolutions of ${channels} channels, strides ${strides}${pooled}, ${norm === "batch" ? "with batch" : "without"} normalization`;
 }

@@ -16,7 +16,14 @@ import {
   shortest,
 } from "../../src/estimators/named.ts";
 import { choice, nonNegativeNumber, positiveInteger, probability, seed } from "../../src/host/arguments.ts";
-import { adam, gradientDescent, type OuterOptimizer } from "../../src/index.ts";
+import {
+  adam,
+  fanInUniform,
+  gradientDescent,
+  heNormal,
+  lecunNormal,
+  type OuterOptimizer,
+} from "../../src/index.ts";
 
 const parameterNames = Object.keys(parameters) as readonly ParameterName[];
 const kinds = { count: positiveInteger, share: probability, number: nonNegativeNumber };
@@ -223,4 +230,16 @@ export const figureFlag = (about: Message) => ({
 /** `--json` */
 export const jsonFlag = () => ({
   json: option("--json", { description: message`print one line of JSON instead of tables` }),
+});
+
+/** Distributions of a network's first weights. */
+export const firstWeights = { he: heNormal, lecun: lecunNormal, uniform: fanInUniform };
+
+export const initialFlag = () => ({
+  initial: withDefault(
+    option("--initial", choice(["he", "lecun", "uniform"]), {
+      description: message`first weights: normal with variance 2 / inputs or, lecun, 1 / inputs; or uniform within ±1 / √inputs, as PyTorch's layers have them`,
+    }),
+    "he" as const,
+  ),
 });

@@ -40,7 +40,7 @@ const adapters = {
 const VECTOR_READ = { 1: 1, 2: 0.8, 4: 0.65 } as const;
 
 /** Multiply-adds below which a tile, seconds of a software adapter's compiler, does not pay. */
-const WORTH_COMPILING = 2 ** 22;
+const WORTH_COMPILING = 2 ** 21;
 
 export const products = ({ n, o, oh, ow, c, kh, kw }: Conv) => n * o * oh * ow * c * kh * kw;
 
@@ -137,11 +137,13 @@ function* windowTiles(
 ): Generator<Priced> {
   const { read, broadcast, store, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
+  // What two products are added to takes more registers.
+  const most = each.terms === 2 * each.sums ? 0.75 * sums : sums;
   const shared = subgroup === undefined ? read : read / subgroup + broadcast;
   for (const own of range(16).map((i) => i + 1)) {
     if (channels % own > 0) continue;
     for (let cols = step; cols <= Math.max(step, Math.min(16, columns + step - 1)); cols += step) {
-      if (cols > step && own * cols * each.sums > sums) break;
+      if (cols > step && own * cols * each.sums > most) break;
       const turn =
         reach(cols) * read * each.left +
         own * taps * shared * each.right +
@@ -161,16 +163,18 @@ function* weightTiles(conv: Conv, work: Work, adapter: AdapterTraits): Generator
   const { c, o, n, oh, ow, kh, kw, stride } = conv;
   const { read, broadcast, sums, subgroup } = traits(adapter);
   const each = multiplicities(work);
+  const reach = (cols: number) => (cols - 1) * stride + kw;
   for (const together of subgroup === undefined ? [undefined] : [undefined, subgroup]) {
     const shared = together === undefined ? read : read / together + broadcast;
     const idle = together === undefined ? 1 : (Math.ceil(c / together) * together) / c;
     for (const channels of range(16).map((i) => i + 1)) {
-      if (o % channels > 0 || (channels > 1 && channels * kh * kw * each.sums > sums)) continue;
+      if (o % channels > 0) continue;
       for (let cols = 1; cols <= Math.min(ow, 8); cols++) {
-        if (cols > 1 && channels * cols * each.right > sums / 2) break;
+        const kept = channels * (kh * kw * each.sums + cols * each.right) + reach(cols) * each.left;
+        if (cols * channels > 1 && kept > sums) break;
         const vectors = together === undefined ? VECTOR_READ[fit([cols, ow])] : 1;
         const turn =
-          kh * ((cols - 1) * stride + kw) * read * each.left +
+          kh * reach(cols) * read * each.left +
           channels * cols * shared * vectors * each.right +
           channels * cols * kh * kw * each.terms;
         const cost = Math.ceil(ow / cols) * (o / channels) * idle * turn;

@@ -6,10 +6,10 @@ import type { Random } from "../random.ts";
 export type Initial = (shape: Shape, random: Random) => Values;
 
 /** Under a rectifier: normal, with variance 2 / inputs (He et al. 2015). */
-export const heNormal: Initial = (shape, random) => {
-  const spread = Math.sqrt(2 / inputsOf(shape));
-  return drawn(shape, () => spread * random.normal());
-};
+export const heNormal: Initial = (shape, random) => normal(shape, 2 / inputsOf(shape), random);
+
+/** Normal, with variance 1 / inputs (LeCun et al. 1998): what Haiku's layers begin with, but that it cuts the tails off. */
+export const lecunNormal: Initial = (shape, random) => normal(shape, 1 / inputsOf(shape), random);
 
 /** Uniform within ±1 / √inputs, variance 1 / (3 inputs): what PyTorch's layers begin with. */
 export const fanInUniform: Initial = (shape, random) => {
@@ -18,6 +18,9 @@ export const fanInUniform: Initial = (shape, random) => {
 };
 
 const inputsOf = (shape: Shape) => size(shape) / shape[0]!;
+
+const normal = (shape: Shape, variance: number, random: Random) =>
+  drawn(shape, () => Math.sqrt(variance) * random.normal());
 
 const drawn = (shape: Shape, draw: () => number) =>
   values(Float32Array.from({ length: size(shape) }, draw), shape);

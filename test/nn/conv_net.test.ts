@@ -14,6 +14,7 @@ import {
   firstOrder,
   heNormal,
   hypergradient,
+  lecunNormal,
   mean,
   mul,
   Random,
@@ -111,6 +112,7 @@ describe("shapes", () => {
 
 test.each([
   ["normal with variance 2 / inputs", heNormal, 2],
+  ["normal with variance 1 / inputs", lecunNormal, 1],
   ["uniform with variance 1 / (3 inputs)", fanInUniform, 1 / 3],
 ] as const)("first weights: %s, by seed", (_name, initial, variance) => {
   const options = { ...warped, initial };
