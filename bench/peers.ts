@@ -30,9 +30,9 @@ const options = await parseArguments(
     ),
     only: withDefault(
       option("--only", string({ metavar: "A,B" }), {
-        description: message`Peers to run: jax (jax-js), tfjs, and, where Python has them, torch (eager), torch-compile and jax-jit; or none but hypergrad itself with "hypergrad".`,
+        description: message`Peers to run: jax (jax-js), jax-alone (the same without hypergrad's way of asking the driver for news), tfjs, and, where Python has them, torch (eager), torch-compile and jax-jit; or none but hypergrad itself with "hypergrad".`,
       }),
-      "jax,tfjs,torch,torch-compile,jax-jit",
+      "jax,jax-alone,tfjs,torch,torch-compile,jax-jit",
     ),
     runs: withDefault(
       option("--runs", positiveInteger(), {

@@ -1,5 +1,6 @@
 /**
- * jax-js on WebGPU under Dawn, started by `hypergrad run`, whose adapter it gets. The whole hypergradient is one jitted function, as is natural in JAX: the gradient
+ * jax-js on WebGPU under Dawn, started by `hypergrad run`, whose adapter it gets; with --alone without hypergrad's way of
+ * asking the driver for news, as jax-js runs by itself. The whole hypergradient is one jitted function, as is natural in JAX: the gradient
  * through the unrolled steps, and for greedy a forward-mode product, of the per-example loss where the hyperparameters
  * are weights. Several tasks are one vmap.
  */
@@ -10,7 +11,9 @@ import { firstValues, generate } from "./generate.mjs";
 import { report } from "./measure.mjs";
 import { parameterShapes, warpNames, workloadAsked } from "./workload.mjs";
 
+const { setImmediate } = globalThis;
 const choice = await offerAdapter(); // before jax-js, which looks for navigator.gpu
+if (process.argv.includes("--alone")) globalThis.setImmediate = setImmediate;
 const { defaultDevice, grad, init, jit, jvp, lax, nn, numpy: np, tree, vmap } = await import("@jax-js/jax");
 if (!(await init("webgpu")).includes("webgpu")) throw new Error("jax-js could not start its WebGPU backend");
 defaultDevice("webgpu");

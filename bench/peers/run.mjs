@@ -10,13 +10,18 @@ import { workloads } from "./workload.mjs";
 
 const here = import.meta.dirname;
 const launcher = join(here, "..", "..", "src", "cli", "hypergrad.mjs");
+const jax = (...flags) => ({
+  args: [launcher, "run", join(here, "jax.mjs"), ...flags],
+  packages: ["@jax-js/jax"],
+});
 const python = (name) => ({ args: [join(here, "python.mjs"), name] });
 /** A median this many times the fastest run means that something else used the machine. */
 const noisy = 1.5;
 
 /** Built-in peers: what Node runs and the packages that it imports; those in Python find their own. */
 const peers = {
-  jax: { args: [launcher, "run", join(here, "jax.mjs")], packages: ["@jax-js/jax"] },
+  jax: jax(),
+  "jax-alone": jax("--alone"),
   tfjs: {
     args: [join(here, "tfjs.mjs")],
     packages: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
@@ -46,7 +51,8 @@ ${Object.values(workloads)
                          30 s for them stops after fewer, at least 3
   --help                 print this
 
-jax is jax-js; HYPERGRAD_ADAPTER chooses its adapter as it does hypergrad's. torch (eager), torch-compile and jax-jit
+jax is jax-js; HYPERGRAD_ADAPTER chooses its adapter as it does hypergrad's. There it asks the driver for news as seldom as
+hypergrad does, which on a processor's few cores makes it faster than jax-alone, jax-js as it runs by itself. torch (eager), torch-compile and jax-jit
 are run by the first Python that has PyTorch or JAX, and are absent without: PYTHON names one that is tried first.
 PEER_DEVICE=cuda or cpu is where they compute; if it is unset, PyTorch takes the CPU and JAX what it finds. On the CPU
 PyTorch takes PEER_THREADS threads, of which there are as many as cores if it is unset.`;

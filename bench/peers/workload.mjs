@@ -5,12 +5,12 @@
 
 /** 28×28 images; each layer is a 3×3 convolution with a border of one zero, a bias, relu, and a max-pool where given. */
 const image = [1, 28, 28];
-const python = ["torch", "torch-compile", "jax-jit"];
+const peers = ["jax", "jax-alone", "torch", "torch-compile", "jax-jit"];
 
 /** For each workload, losses are means over examples and each inner step is v = μv + g, w = w − ηv, on all examples. */
 const linear = {
   about: "data hyper-cleaning with a linear classifier",
-  peers: ["jax", "tfjs", ...python],
+  peers: [...peers, "tfjs"],
   train: 1000,
   val: 1000,
   /** 784 pixels and a constant 1 that stands for the bias. */
@@ -37,7 +37,7 @@ const table = {
   /** The sizes of the literature's hyper-cleaning, for GPUs. */
   "linear-large": {
     ...linear,
-    peers: ["jax", ...python],
+    peers,
     train: 5000,
     val: 5000,
     steps: 100,
@@ -45,7 +45,7 @@ const table = {
   },
   cnn: {
     about: "data hyper-cleaning with three convolutions of 8 channels",
-    peers: ["jax", ...python],
+    peers,
     train: 256,
     val: 256,
     image,
@@ -65,7 +65,7 @@ const table = {
   },
   "few-shot": {
     about: "a meta-batch of 8 five-way one-shot tasks, six convolutions of 32 channels",
-    peers: ["jax", ...python],
+    peers,
     /** The hypergradient is the mean over tasks, each with examples of its own. */
     tasks: 8,
     train: 5,

@@ -87,6 +87,7 @@ test("a table; Ctrl-C ends with the rows until then, and --resume comes to the s
 test.each([
   [["--warp", "3"], "--warp 3: give layers from 1 to 2"],
   [["--strides", "2,x"], "--strides 2,x: give whole numbers"],
+  [["--pools", "2"], "--pools 2: give a whole number for each of the 2 convolutions"],
   [["--ways", "9"], "the held-out tasks: 9-way tasks need 9 classes, there are 8"],
   [["--queries", "20"], "1 shots and 20 queries need 21: ask for fewer"],
   [["--rotations"], "--rotations needs --data DIR"],
