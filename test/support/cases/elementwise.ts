@@ -81,6 +81,15 @@ const meetings: readonly (readonly [x: Shape, y: Shape])[] = [
     [2, 3, 4, 5],
     [3, 1, 5],
   ],
+  // Four neighbours at once: with an element in common, and with two.
+  [
+    [9, 8],
+    [9, 1],
+  ],
+  [
+    [4, 6],
+    [4, 1],
+  ],
 ];
 
 /** x of w and y of α meet. The square makes the cotangent move with both. */
@@ -137,6 +146,14 @@ const binaries: Case[] = [
       loss: (o, { x, y, r }) => o.sum(o.mul(r, o[name](x, y))),
     }),
   ),
+  {
+    name: "a slice that begins within a vector, 3 lanes",
+    parameters: { x: [13] },
+    hyper: { y: [8] },
+    lanes: 3,
+    budget: plain,
+    loss: (o, { x, y }) => o.sum(o.square(o.mul(o.slice(x, 1, 9), y))),
+  },
   {
     name: "numbers as operands",
     parameters: { x: [67] },
