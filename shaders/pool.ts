@@ -4,25 +4,17 @@ import {
   dualInput,
   dualOutput,
   input,
+  linearGrid,
   linearMain,
   type Operand,
   output,
   primal,
   tangent,
 } from "./operand.ts";
-import { range } from "./range.ts";
+import { isTiled, isWholly, tiledGather, tiledIndex, tiledScatter, WRITTEN_OUT } from "./pool/tiled.ts";
+import type { Kernel, Pool } from "./pool/windows.ts";
 
-/** Windows of size×size over the planes of x [planes×h×w]; y [planes×oh×ow]. */
-export interface Pool {
-  readonly planes: number;
-  readonly h: number;
-  readonly w: number;
-  readonly size: number;
-  readonly stride: number;
-  readonly padding: number;
-  readonly oh: number;
-  readonly ow: number;
-}
+export type { Pool } from "./pool/windows.ts";
 
 /** WGSL head over the elements of y: the window's top left corner, which may lie outside, and the start of the plane. */
 function overWindows({ planes, h, w, stride, padding, oh, ow }: Pool): string {
@@ -32,17 +24,10 @@ function overWindows({ planes, h, w, stride, padding, oh, ow }: Pool): string {
   let plane = i / ${oh * ow}u * ${h * w}u;`;
 }
 
-/** The largest side of a window whose elements are written out one after another. */
-const WRITTEN_OUT = 4;
+const overY = ({ planes, oh, ow }: Pool) => linearGrid(planes * oh * ow);
 
 /** WGSL that runs `body` for each element of the window inside x, as `j` within its plane, row by row. */
-function eachElement({ h, w, size, padding }: Pool, body: string): string {
-  // Without padding all of a window lies inside. Written out it takes a software adapter half the time of a loop.
-  if (padding === 0 && size <= WRITTEN_OUT) {
-    return range(size ** 2)
-      .map((e) => `{ let j = u32(top * ${w} + left) + ${Math.floor(e / size) * w + (e % size)}u; ${body} }`)
-      .join("\n  ");
-  }
+function eachElement({ h, w, size }: Pool, body: string): string {
   return `
   for (var row = max(top, 0); row < min(top + ${size}, ${h}); row++) {
     for (var column = max(left, 0); column < min(left + ${size}, ${w}); column++) {
@@ -53,8 +38,9 @@ function eachElement({ h, w, size, padding }: Pool, body: string): string {
 }
 
 /** index = where in its plane the largest element of each window is; of several, the first in row-major order. */
-export function poolIndex(pool: Pool, x: Operand, index: Operand): string {
-  return wgsl`
+export function poolIndex(pool: Pool, x: Operand, index: Operand): Kernel {
+  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledIndex(pool, x, index);
+  const code = wgsl`
 ${input(0, "xs", x.primal)}
 ${output(2, "indices", index.primal, "i32")}
 ${overWindows(pool)}
@@ -69,15 +55,17 @@ ${overWindows(pool)}
   )}
   indices[${at(index.primal, "i")}] = i32(best);
 }`;
+  return { code, grid: overY(pool) };
 }
 
 /** y = x at the index of each window, or without an index the sum of the window. */
-export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): string {
+export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): Kernel {
+  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledGather(pool, x, index, y);
   const slot = index ? 2 : 1;
   const sums = (text: (part: "primal" | "tangent") => string) =>
     `${y.primal ? text("primal") : ""} ${y.tangent ? text("tangent") : ""}`;
   const value = (part: "primal" | "tangent") => (part === "primal" ? primal : tangent)("xs", x, "plane + j");
-  return wgsl`
+  const code = wgsl`
 ${dualInput(0, "xs", x)}
 ${index ? input(2, "indices", index.primal, "i32") : ""}
 ${dualOutput(slot, "ys", y)}
@@ -95,27 +83,23 @@ ${overWindows(pool)}
   ${y.primal ? `ys[${at(y.primal, "i")}] = primal;` : ""}
   ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = tangent;` : ""}
 }`;
-}
-
-/** Do windows tile the plane, so that an element is in one at most? */
-const tiles = ({ size, stride, padding }: Pool) => stride === size && padding === 0;
-
-/** Elements or, where windows tile the plane, windows that `poolScatter` goes over. */
-export function scatterCount(pool: Pool): number {
-  const { planes, h, w, size } = pool;
-  return planes * (tiles(pool) ? Math.ceil(h / size) * Math.ceil(w / size) : h * w);
+  return { code, grid: overY(pool) };
 }
 
 /** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */
-export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
-  const slot = index ? 2 : 1;
-  return wgsl`
+export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): Kernel {
+  if (isWholly(pool) && pool.size <= WRITTEN_OUT) return tiledScatter(pool, y, index, x);
+  const { planes, h, w, size } = pool;
+  // Where windows tile the plane, over windows, or else over elements.
+  const over = planes * (isTiled(pool) ? Math.ceil(h / size) * Math.ceil(w / size) : h * w);
+  const code = wgsl`
 ${dualInput(0, "ys", y)}
 ${index ? input(2, "indices", index.primal, "i32") : ""}
-${dualOutput(slot, "xs", x)}
-${linearMain(scatterCount(pool))}
-  ${tiles(pool) ? scatterWindow(pool, y, index, x) : gatherWindows(pool, y, index, x)}
+${dualOutput(index ? 2 : 1, "xs", x)}
+${linearMain(over)}
+  ${isTiled(pool) ? scatterWindow(pool, y, index, x) : gatherWindows(pool, y, index, x)}
 }`;
+  return { code, grid: linearGrid(over) };
 }
 
 /** A window's elements; windows over the edge, which pool nothing, stand for the elements that are in none. */

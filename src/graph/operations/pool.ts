@@ -1,5 +1,4 @@
-import { linearGrid } from "../../../shaders/operand.ts";
-import { type Pool, poolGather, poolIndex, poolScatter, scatterCount } from "../../../shaders/pool.ts";
+import { type Pool, poolGather, poolIndex, poolScatter } from "../../../shaders/pool.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
@@ -60,8 +59,7 @@ function indexRule(pool: Pool): Rule {
     stepwise: true,
     reads: ({ primal }) => [primal],
     kernel: ({ inputs: [x], out }) => ({
-      code: poolIndex(pool, x!, out),
-      grid: linearGrid(pool.planes * pool.oh * pool.ow),
+      ...poolIndex(pool, x!, out),
       flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
     }),
   };
@@ -80,8 +78,7 @@ function gather(
     integers: 1,
     reads: ({ primal }) => [primal, true],
     kernel: ({ inputs: [x, index], out }) => ({
-      code: poolGather(pool, x!, index, out),
-      grid: linearGrid(pool.planes * pool.oh * pool.ow),
+      ...poolGather(pool, x!, index, out),
       flops: index ? 0 : pool.planes * pool.oh * pool.ow * pool.size ** 2,
     }),
     vjp: ([, index], _output, cotangent) => [scatter(pool, from, to, cotangent, index), undefined],
@@ -102,8 +99,7 @@ function scatter(
     integers: 1,
     reads: ({ primal }) => [primal, true],
     kernel: ({ inputs: [y, index], out }) => ({
-      code: poolScatter(pool, y!, index, out),
-      grid: linearGrid(scatterCount(pool)),
+      ...poolScatter(pool, y!, index, out),
       flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
     }),
     vjp: ([, index], _output, cotangent) => [gather(pool, from, to, cotangent, index), undefined],
