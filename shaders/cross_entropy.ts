@@ -10,6 +10,8 @@ import {
   primal,
   tangent,
 } from "./operand.ts";
+import { range } from "./range.ts";
+import { fit, inVectors, packed, placed, vector, type Width } from "./width.ts";
 
 /** `rows` examples of `classes` logits each. */
 export interface Logits {
@@ -23,20 +25,26 @@ const known = (classes: number, value: string) =>
 
 /** Per example: log(sum of exp z) - z[label], shifted by the largest logit; tangent <softmax z, dz> - dz[label]. */
 export function crossEntropy({ rows, classes }: Logits, z: Operand, label: Operand, y: Operand): string {
+  const row = new Row(classes, z);
   return wgsl`
-${dualInput(0, "zs", z)}
+${row.declare()}
 ${input(2, "labels", label.primal, "i32")}
 ${dualOutput(2, "ys", y)}
 ${linearMain(rows)}
-  let row = i * ${classes}u;
   let label = u32(labels[${at(label.primal, "i")}]);
-  let hit = row + min(label, ${classes - 1}u);
-  ${softmaxSums(classes, z, Boolean(y.tangent))}
+  ${row.read()}
+  ${softmaxSums(row, Boolean(y.tangent))}
+  var hit = 0.0;
+  var d_hit = 0.0;
+  ${row.each(
+    ({ number, logit, tangent }) => `hit = select(hit, ${logit}, label == ${number});
+  ${y.tangent ? `d_hit = select(d_hit, ${tangent}, label == ${number});` : ""}`,
+  )}
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = ${known(classes, `log(total) + largest - ${primal("zs", z, "hit")}`)};
+  ys[${at(y.primal, "i")}] = ${known(classes, "log(total) + largest - hit")};
 #endif
 #if ${y.tangent}
-  d_ys[${at(y.tangent, "i")}] = ${known(classes, `d_total / total - ${tangent("zs", z, "hit")}`)};
+  d_ys[${at(y.tangent, "i")}] = ${known(classes, "d_total / total - d_hit")};
 #endif
 }`;
 }
@@ -53,33 +61,33 @@ export function crossEntropyBackward(
   uIndex: string,
   out: Operand,
 ): string {
+  const row = new Row(classes, z);
+  const withTangent = out.tangent !== undefined && z.tangent !== undefined;
   return wgsl`
-${dualInput(0, "zs", z)}
+${row.declare()}
 ${input(2, "labels", label.primal, "i32")}
 ${dualInput(2, "us", u)}
-${dualOutput(3, "outs", out)}
+${dualOutput(3, "outs", out, vector(row.width(out)))}
 ${linearMain(rows)}
-  let row = i * ${classes}u;
   let label = u32(labels[${at(label.primal, "i")}]);
-  ${softmaxSums(classes, z, Boolean(out.tangent && z.tangent))}
+  ${row.read()}
+  ${softmaxSums(row, withTangent)}
 #if ${out.primal || z.tangent}
   let u = ${primal("us", u, uIndex)};
 #endif
-  for (var c = 0u; c < ${classes}u; c++) {
-    let j = row + c;
-    let p = exp(${primal("zs", z, "j")} - largest) / total;
-    let miss = ${known(classes, "p - select(0.0, 1.0, c == label)")};
-#if ${out.primal}
-    outs[${at(out.primal, "j")}] = u * miss;
-#endif
-#if ${out.tangent}
-    var d = ${tangent("us", u, uIndex)} * miss;
-  #if ${z.tangent}
-    d += u * p * (${tangent("zs", z, "j")} - d_total / total);
-  #endif
-    d_outs[${at(out.tangent, "j")}] = d;
-#endif
-  }
+  ${out.tangent && u.tangent ? `let du = ${tangent("us", u, uIndex)};` : ""}
+  ${row.write(out, ({ number, logit, tangent }, name) => {
+    const moved = [
+      ...(u.tangent ? [`du * miss${name}`] : []),
+      ...(z.tangent ? [`u * p${name} * (${tangent} - d_total / total)`] : []),
+    ];
+    return {
+      code: `let p${name} = exp(${logit} - largest) / total;
+  let miss${name} = ${known(classes, `p${name} - select(0.0, 1.0, ${number} == label)`)};`,
+      primal: `u * miss${name}`,
+      tangent: moved.join(" + ") || "0.0",
+    };
+  })}
 }`;
 }
 
@@ -100,17 +108,131 @@ ${linearMain(rows)}
 }`;
 }
 
-function softmaxSums(classes: number, z: Operand, withTangent: boolean): string {
+/** The most classes of which a thread keeps the logits in registers; where there are more it reads them at each turn. */
+const IN_REGISTERS = 16;
+
+/** One class of an example: WGSL for its number, its logit and the logit's tangent. */
+interface Class {
+  readonly number: string;
+  readonly logit: string;
+  readonly tangent: string;
+}
+
+/** WGSL that a result of each class takes, and what it is. */
+interface Result {
+  readonly code: string;
+  readonly primal: string;
+  readonly tangent: string;
+}
+
+/** The logits of example `i`, which stand side by side. */
+class Row {
+  readonly #classes: number;
+  readonly #logits: Operand;
+  readonly #isKept: boolean;
+
+  constructor(classes: number, logits: Operand) {
+    this.#classes = classes;
+    this.#logits = logits;
+    this.#isKept = classes <= IN_REGISTERS;
+  }
+
+  /** Neighbours that are a vector in memory. */
+  width({ primal, tangent }: Operand): Width {
+    return this.#isKept ? fit([this.#classes, ...placed(primal, tangent)]) : 1;
+  }
+
+  declare(): string {
+    return dualInput(0, "zs", this.#logits, vector(this.width(this.#logits)));
+  }
+
+  /** WGSL that reads the logits that are kept. */
+  read(): string {
+    if (!this.#isKept) return "";
+    const width = this.width(this.#logits);
+    const { primal, tangent } = this.#logits;
+    return range(this.#classes / width)
+      .map((turn) => {
+        const place = `i * ${this.#classes / width}u + ${turn}u`;
+        return `${primal ? `let z${turn} = zs[${at(inVectors(primal, width), place)}];` : ""}
+  ${tangent ? `let d_z${turn} = d_zs[${at(inVectors(tangent, width), place)}];` : ""}`;
+      })
+      .join("\n  ");
+  }
+
+  /** WGSL for the logit of class 0. */
+  get first(): string {
+    return this.#isKept ? this.#kept(0).logit : primal("zs", this.#logits, `i * ${this.#classes}u`);
+  }
+
+  /** WGSL that does something for each class, in their order. */
+  each(body: (one: Class) => string): string {
+    if (this.#isKept)
+      return range(this.#classes)
+        .map((c) => body(this.#kept(c)))
+        .join("\n  ");
+    return `for (var c = 0u; c < ${this.#classes}u; c++) {
+    ${body(this.#turn())}
+  }`;
+  }
+
+  /** WGSL that writes a result for each class; it may use names that end as it is told. */
+  write(out: Operand, result: (one: Class, suffix: string) => Result): string {
+    const store = (width: Width, place: string, results: readonly Result[]) =>
+      [
+        ...results.map(({ code }) => code),
+        out.primal
+          ? `outs[${at(inVectors(out.primal, width), place)}] = ${packed(results.map(({ primal }) => primal))};`
+          : "",
+        out.tangent
+          ? `d_outs[${at(inVectors(out.tangent, width), place)}] = ${packed(results.map(({ tangent }) => tangent))};`
+          : "",
+      ].join("\n  ");
+    if (!this.#isKept) {
+      return `for (var c = 0u; c < ${this.#classes}u; c++) {
+    ${store(1, this.#place, [result(this.#turn(), "")])}
+  }`;
+    }
+    const width = this.width(out);
+    return range(this.#classes / width)
+      .map((turn) => {
+        const results = range(width).map((e) => result(this.#kept(turn * width + e), `_${turn * width + e}`));
+        return store(width, `i * ${this.#classes / width}u + ${turn}u`, results);
+      })
+      .join("\n  ");
+  }
+
+  get #place(): string {
+    return `i * ${this.#classes}u + c`;
+  }
+
+  #turn(): Class {
+    return {
+      number: "c",
+      logit: primal("zs", this.#logits, this.#place),
+      tangent: tangent("zs", this.#logits, this.#place),
+    };
+  }
+
+  #kept(c: number): Class {
+    const width = this.width(this.#logits);
+    const place = `${Math.floor(c / width)}${width === 1 ? "" : `.${"xyzw"[c % width]}`}`;
+    return {
+      number: `${c}u`,
+      logit: this.#logits.primal ? `z${place}` : primal("zs", this.#logits, ""),
+      tangent: this.#logits.tangent ? `d_z${place}` : "0.0",
+    };
+  }
+}
+
+function softmaxSums(row: Row, withTangent: boolean): string {
   return wgsl`
-  var largest = ${primal("zs", z, "row")};
-  for (var c = 1u; c < ${classes}u; c++) { largest = max(largest, ${primal("zs", z, "row + c")}); }
+  var largest = ${row.first};
+  ${row.each(({ logit }) => `largest = max(largest, ${logit});`)}
   var total = 0.0;
   var d_total = 0.0;
-  for (var c = 0u; c < ${classes}u; c++) {
-    let e = exp(${primal("zs", z, "row + c")} - largest);
-    total += e;
-#if ${withTangent}
-    d_total += e * ${tangent("zs", z, "row + c")};
-#endif
-  }`;
+  ${row.each(
+    ({ logit, tangent }) => `total += exp(${logit} - largest);
+  ${withTangent ? `d_total += exp(${logit} - largest) * ${tangent};` : ""}`,
+  )}`;
 }
