@@ -1,6 +1,6 @@
 import { at, dualInput, float, type Operand, type View } from "./operand.ts";
 import { range } from "./range.ts";
-import { fit, inVectors, placed, vector, type Width } from "./width.ts";
+import { component, fit, inVectors, placed, vector, type Width } from "./width.ts";
 
 /** A factor as a formula sees it: WGSL for its value, declared where a formula's operation reads it, and for its tangent if it has one. */
 export interface Factor {
@@ -119,8 +119,8 @@ function readLeaf(
   if (isReadInVectors(leaf, width)) {
     const whole = read("", group, (view) => inVectors(view, width));
     return elements.map((e) => ({
-      value: literal === undefined ? `${whole.value}.${"xyzw"[e]}` : whole.value,
-      ...(whole.tangent && { tangent: `${whole.tangent}.${"xyzw"[e]}` }),
+      value: literal === undefined ? component(whole.value, width, e) : whole.value,
+      ...(whole.tangent && { tangent: component(whole.tangent, width, e) }),
     }));
   }
   if (width === 1 || (run > 0 && run % width === 0)) {

@@ -11,7 +11,7 @@ import {
   tangent,
 } from "./operand.ts";
 import { range } from "./range.ts";
-import { fit, inVectors, packed, placed, vector, type Width } from "./width.ts";
+import { component, fit, inVectors, packed, placed, vector, type Width } from "./width.ts";
 
 /** `rows` examples of `classes` logits each. */
 export interface Logits {
@@ -216,11 +216,11 @@ class Row {
 
   #kept(c: number): Class {
     const width = this.width(this.#logits);
-    const place = `${Math.floor(c / width)}${width === 1 ? "" : `.${"xyzw"[c % width]}`}`;
+    const kept = (name: string) => component(`${name}${Math.floor(c / width)}`, width, c);
     return {
       number: `${c}u`,
-      logit: this.#logits.primal ? `z${place}` : primal("zs", this.#logits, ""),
-      tangent: this.#logits.tangent ? `d_z${place}` : "0.0",
+      logit: this.#logits.primal ? kept("z") : primal("zs", this.#logits, ""),
+      tangent: this.#logits.tangent ? kept("d_z") : "0.0",
     };
   }
 }

@@ -12,11 +12,16 @@ export const placed = (...views: readonly (View | undefined)[]): number[] =>
   views.flatMap((view) => (view ? [view.offset, view.lane] : []));
 
 /** The type of so many neighbours. */
-export const vector = (width: Width): string => (width === 1 ? "f32" : `vec${width}f`);
+export const vector = (width: Width, of: "f32" | "i32" = "f32"): string =>
+  width === 1 ? of : `vec${width}<${of}>`;
 
-/** WGSL of a vector of these numbers, or of the one. */
-export const packed = (values: readonly (string | undefined)[]): string =>
-  values.length === 1 ? `${values[0]}` : `vec${values.length}f(${values.join(", ")})`;
+/** WGSL for element `e` of vectors of that width that follow one another, in the one that holds it, named `name`. */
+export const component = (name: string, width: Width, e: number): string =>
+  width === 1 ? name : `${name}.${"xyzw"[e % width]}`;
+
+/** WGSL of a vector of so many values as make one, or of the single one. */
+export const packed = (values: readonly (string | undefined)[], of: "f32" | "i32" = "f32"): string =>
+  `${vector(values.length as Width, of)}(${values.join(", ")})`;
 
 /** A view counted in vectors. */
 export const inVectors = (view: View, width: Width): View => ({

@@ -1,6 +1,6 @@
 import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { inVectors, vector, type Width } from "../width.ts";
+import { component, inVectors, vector, type Width } from "../width.ts";
 import type { Halves } from "./window.ts";
 
 /**
@@ -83,7 +83,7 @@ export class SharedReads {
     return this.#both((prefix) => {
       const value =
         threads === undefined
-          ? `${prefix}${name}_part${Math.floor(e / width)}${width === 1 ? "" : `.${"xyzw"[e % width]}`}`
+          ? component(`${prefix}${name}_part${Math.floor(e / width)}`, width, e)
           : `subgroupBroadcast(${prefix}${name}_part${Math.floor(e / threads)}, ${e % threads}u)`;
       return `let ${prefix}${as} = ${condition === undefined ? value : `select(0.0, ${value}, ${condition})`};`;
     });

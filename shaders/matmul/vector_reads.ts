@@ -1,4 +1,4 @@
-import { fit, placed, type Width } from "../width.ts";
+import { component, fit, placed, type Width } from "../width.ts";
 import { at, type Factor, factors, inside, lines, type MatmulShape, over } from "./product.ts";
 
 /** A part of a factor as one thread reads it: `count` rows of A or columns of B, `depth` terms of the sum at a time. */
@@ -55,8 +55,7 @@ export class VectorReads {
   /** What was read for row or column `i` and term `p + q`. */
   element(i: number, q: number): string {
     const [inBlock, inTurn] = [i % this.#across, q % this.#along];
-    const component = this.width === 1 ? "" : `.${"xyzw"[inBlock + inTurn]}`;
-    return `${this.factor.name}${i - inBlock}_${q - inTurn}${component}`;
+    return component(`${this.factor.name}${i - inBlock}_${q - inTurn}`, this.width, inBlock + inTurn);
   }
 }
 

@@ -10,7 +10,7 @@ import {
   output,
 } from "../operand.ts";
 import { range } from "../range.ts";
-import { fit, inVectors, packed, placed, vector, type Width } from "../width.ts";
+import { component, fit, inVectors, packed, placed, vector, type Width } from "../width.ts";
 import type { Kernel, Pool } from "./windows.ts";
 
 /** Do windows tile the plane, so that an element is in one at most? */
@@ -72,7 +72,7 @@ class Tiles {
   element(half: Half, q: number, e: number): string {
     const column = q * this.#pool.size + (e % this.#pool.size);
     const name = `${half}${Math.floor(e / this.#pool.size)}_${Math.floor(column / this.wide)}`;
-    return this.wide === 1 ? name : `${name}.${"xyzw"[column % this.wide]}`;
+    return component(name, this.wide, column);
   }
 
   /** WGSL for where in its plane that stands. */
@@ -82,8 +82,6 @@ class Tiles {
   }
 }
 
-const component = (name: string, width: Width, e: number) => (width === 1 ? name : `${name}.${"xyzw"[e]}`);
-const integers = (width: Width) => (width === 1 ? "i32" : `vec${width}<i32>`);
 const read = (tiles: Tiles, half: Half, buffer: string) =>
   tiles
     .vectors(half)
@@ -105,16 +103,15 @@ export function tiledIndex(pool: Pool, x: Operand, index: Operand): Kernel {
     })
     .join("\n  ")}`,
   );
-  const values = range(count).map((q) => `i32(best${q})`);
-  const result = count === 1 ? values[0] : `${integers(count)}(${values.join(", ")})`;
+  const chosen = range(count).map((q) => `i32(best${q})`);
   return {
     code: wgsl`
 ${input(0, "xs", x.primal, vector(tiles.wide))}
-${output(2, "indices", index.primal, integers(count))}
+${output(2, "indices", index.primal, vector(count, "i32"))}
 ${tiles.head()}
   ${read(tiles, "primal", "xs")}
   ${best.join("\n  ")}
-  indices[${at(index.primal && inVectors(index.primal, count), "i")}] = ${result};
+  indices[${at(index.primal && inVectors(index.primal, count), "i")}] = ${packed(chosen, "i32")};
 }`,
     grid: tiles.grid,
   };
@@ -140,7 +137,7 @@ export function tiledGather(pool: Pool, x: Operand, index: Operand | undefined, 
   return {
     code: wgsl`
 ${dualInput(0, "xs", x, vector(tiles.wide))}
-${index ? input(2, "indices", index.primal, integers(count)) : ""}
+${index ? input(2, "indices", index.primal, vector(count, "i32")) : ""}
 ${dualOutput(index ? 2 : 1, "ys", y, vector(count))}
 ${tiles.head()}
   ${index?.primal ? `let chosen = indices[${at(inVectors(index.primal, count), "i")}];` : ""}
@@ -180,7 +177,7 @@ export function tiledScatter(pool: Pool, y: Operand, index: Operand | undefined,
   return {
     code: wgsl`
 ${dualInput(0, "ys", y, vector(count))}
-${index ? input(2, "indices", index.primal, integers(count)) : ""}
+${index ? input(2, "indices", index.primal, vector(count, "i32")) : ""}
 ${dualOutput(index ? 2 : 1, "xs", x, vector(wide))}
 ${tiles.head()}
   ${index ? `let chosen = indices[${own(index.primal)}];` : ""}
