@@ -58,10 +58,15 @@ const textsOf = (operations: readonly Operation[]): readonly string[] => [
   ...new Set(operations.flatMap(({ formula }) => formula.functions ?? [])),
 ];
 
-/** WGSL with the names that text number `k` declares followed by the number: all but the first may share names. */
+/**
+ * WGSL with the names that text number `k` declares followed by the number: all but the first may share names. What follows
+ * a dot is an element of a vector.
+ */
 function numbered(code: string, text: string, k: number): string {
   const names = k === 0 ? [] : declaredIn(text);
-  return names.length === 0 ? code : code.replace(new RegExp(`\\b(${names.join("|")})\\b`, "g"), `$1_${k}`);
+  return names.length === 0
+    ? code
+    : code.replace(new RegExp(`(?<!\\.)\\b(${names.join("|")})\\b`, "g"), `$1_${k}`);
 }
 
 /** Names of a module's own functions, types and constants, not of what stands in braces. */

@@ -1,4 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { LogitRow } from "./logit_row.ts";
 import {
   at,
   dualInput,
@@ -10,8 +11,7 @@ import {
   primal,
   tangent,
 } from "./operand.ts";
-import { range } from "./range.ts";
-import { component, fit, inVectors, packed, placed, vector, type Width } from "./width.ts";
+import { vector } from "./width.ts";
 
 /** `rows` examples of `classes` logits each. */
 export interface Logits {
@@ -25,7 +25,7 @@ const known = (classes: number, value: string) =>
 
 /** Per example: log(sum of exp z) - z[label], shifted by the largest logit; tangent <softmax z, dz> - dz[label]. */
 export function crossEntropy({ rows, classes }: Logits, z: Operand, label: Operand, y: Operand): string {
-  const row = new Row(classes, z);
+  const row = new LogitRow(classes, z);
   return wgsl`
 ${row.declare()}
 ${input(2, "labels", label.primal, "i32")}
@@ -34,17 +34,11 @@ ${linearMain(rows)}
   let label = u32(labels[${at(label.primal, "i")}]);
   ${row.read()}
   ${softmaxSums(row, Boolean(y.tangent))}
-  var hit = 0.0;
-  var d_hit = 0.0;
-  ${row.each(
-    ({ number, logit, tangent }) => `hit = select(hit, ${logit}, label == ${number});
-  ${y.tangent ? `d_hit = select(d_hit, ${tangent}, label == ${number});` : ""}`,
-  )}
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = ${known(classes, "log(total) + largest - hit")};
+  ys[${at(y.primal, "i")}] = ${known(classes, `log(total) + largest - ${row.chosen("logit")}`)};
 #endif
 #if ${y.tangent}
-  d_ys[${at(y.tangent, "i")}] = ${known(classes, "d_total / total - d_hit")};
+  d_ys[${at(y.tangent, "i")}] = ${known(classes, `d_total / total - ${row.chosen("tangent")}`)};
 #endif
 }`;
 }
@@ -61,7 +55,7 @@ export function crossEntropyBackward(
   uIndex: string,
   out: Operand,
 ): string {
-  const row = new Row(classes, z);
+  const row = new LogitRow(classes, z);
   const withTangent = out.tangent !== undefined && z.tangent !== undefined;
   return wgsl`
 ${row.declare()}
@@ -108,131 +102,17 @@ ${linearMain(rows)}
 }`;
 }
 
-/** The most classes of which a thread keeps the logits in registers; where there are more it reads them at each turn. */
-const IN_REGISTERS = 16;
-
-/** One class of an example: WGSL for its number, its logit and the logit's tangent. */
-interface Class {
-  readonly number: string;
-  readonly logit: string;
-  readonly tangent: string;
-}
-
-/** WGSL that a result of each class takes, and what it is. */
-interface Result {
-  readonly code: string;
-  readonly primal: string;
-  readonly tangent: string;
-}
-
-/** The logits of example `i`, which stand side by side. */
-class Row {
-  readonly #classes: number;
-  readonly #logits: Operand;
-  readonly #isKept: boolean;
-
-  constructor(classes: number, logits: Operand) {
-    this.#classes = classes;
-    this.#logits = logits;
-    this.#isKept = classes <= IN_REGISTERS;
-  }
-
-  /** Neighbours that are a vector in memory. */
-  width({ primal, tangent }: Operand): Width {
-    return this.#isKept ? fit([this.#classes, ...placed(primal, tangent)]) : 1;
-  }
-
-  declare(): string {
-    return dualInput(0, "zs", this.#logits, vector(this.width(this.#logits)));
-  }
-
-  /** WGSL that reads the logits that are kept. */
-  read(): string {
-    if (!this.#isKept) return "";
-    const width = this.width(this.#logits);
-    const { primal, tangent } = this.#logits;
-    return range(this.#classes / width)
-      .map((turn) => {
-        const place = `i * ${this.#classes / width}u + ${turn}u`;
-        return `${primal ? `let z${turn} = zs[${at(inVectors(primal, width), place)}];` : ""}
-  ${tangent ? `let d_z${turn} = d_zs[${at(inVectors(tangent, width), place)}];` : ""}`;
-      })
-      .join("\n  ");
-  }
-
-  /** WGSL for the logit of class 0. */
-  get first(): string {
-    return this.#isKept ? this.#kept(0).logit : primal("zs", this.#logits, `i * ${this.#classes}u`);
-  }
-
-  /** WGSL that does something for each class, in their order. */
-  each(body: (one: Class) => string): string {
-    if (this.#isKept)
-      return range(this.#classes)
-        .map((c) => body(this.#kept(c)))
-        .join("\n  ");
-    return `for (var c = 0u; c < ${this.#classes}u; c++) {
-    ${body(this.#turn())}
-  }`;
-  }
-
-  /** WGSL that writes a result for each class; it may use names that end as it is told. */
-  write(out: Operand, result: (one: Class, suffix: string) => Result): string {
-    const store = (width: Width, place: string, results: readonly Result[]) =>
-      [
-        ...results.map(({ code }) => code),
-        out.primal
-          ? `outs[${at(inVectors(out.primal, width), place)}] = ${packed(results.map(({ primal }) => primal))};`
-          : "",
-        out.tangent
-          ? `d_outs[${at(inVectors(out.tangent, width), place)}] = ${packed(results.map(({ tangent }) => tangent))};`
-          : "",
-      ].join("\n  ");
-    if (!this.#isKept) {
-      return `for (var c = 0u; c < ${this.#classes}u; c++) {
-    ${store(1, this.#place, [result(this.#turn(), "")])}
-  }`;
-    }
-    const width = this.width(out);
-    return range(this.#classes / width)
-      .map((turn) => {
-        const results = range(width).map((e) => result(this.#kept(turn * width + e), `_${turn * width + e}`));
-        return store(width, `i * ${this.#classes / width}u + ${turn}u`, results);
-      })
-      .join("\n  ");
-  }
-
-  get #place(): string {
-    return `i * ${this.#classes}u + c`;
-  }
-
-  #turn(): Class {
-    return {
-      number: "c",
-      logit: primal("zs", this.#logits, this.#place),
-      tangent: tangent("zs", this.#logits, this.#place),
-    };
-  }
-
-  #kept(c: number): Class {
-    const width = this.width(this.#logits);
-    const kept = (name: string) => component(`${name}${Math.floor(c / width)}`, width, c);
-    return {
-      number: `${c}u`,
-      logit: this.#logits.primal ? kept("z") : primal("zs", this.#logits, ""),
-      tangent: this.#logits.tangent ? kept("d_z") : "0.0",
-    };
-  }
-}
-
-function softmaxSums(row: Row, withTangent: boolean): string {
+function softmaxSums(row: LogitRow, withTangent: boolean): string {
   return wgsl`
   var largest = ${row.first};
   ${row.each(({ logit }) => `largest = max(largest, ${logit});`)}
   var total = 0.0;
   var d_total = 0.0;
   ${row.each(
-    ({ logit, tangent }) => `total += exp(${logit} - largest);
-  ${withTangent ? `d_total += exp(${logit} - largest) * ${tangent};` : ""}`,
+    ({ logit, tangent }) => `{
+    let e = exp(${logit} - largest);
+    total += e;
+    ${withTangent ? `d_total += e * ${tangent};` : ""}
+  }`,
   )}`;
 }

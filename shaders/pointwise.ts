@@ -1,15 +1,15 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Chain, declareChain, evaluateChain, type Factor, type Formula } from "./chain.ts";
-import { at, dualOutput, float, linearGrid, linearMain, type Operand, type Strided } from "./operand.ts";
-import { fit, inVectors, packed, placed, vector } from "./width.ts";
+import { dualOutput, float, linearGrid, linearMain, type Operand, type Strided } from "./operand.ts";
+import { fit, placed, storeVector, vector } from "./width.ts";
 
 /** y = a chain, for `count` elements a lane. */
 export function pointwise(count: number, chain: Chain, y: Operand): { code: string; grid: Strided } {
   const width = fit([count, ...placed(y.primal, y.tangent)]);
   const { code, results } = evaluateChain(chain, "i", width);
-  const store = (name: string, half: "primal" | "tangent", values: readonly (string | undefined)[]) => {
-    const view = y[half];
-    return view ? `${name}[${at(inVectors(view, width), "i")}] = ${packed(values)};` : "";
+  const values = {
+    primal: results.map(({ value }) => value),
+    tangent: results.flatMap(({ tangent }) => tangent ?? []),
   };
   return {
     code: wgsl`
@@ -17,16 +17,7 @@ ${declareChain(chain, width)}
 ${dualOutput(chain.leaves.length, "ys", y, vector(width))}
 ${linearMain(count / width)}
   ${code}
-  ${store(
-    "ys",
-    "primal",
-    results.map(({ value }) => value),
-  )}
-  ${store(
-    "d_ys",
-    "tangent",
-    results.map(({ tangent }) => tangent),
-  )}
+  ${storeVector("ys", y, "i", values)}
 }`,
     grid: linearGrid(count / width),
   };

@@ -11,8 +11,10 @@ import {
   primal,
   tangent,
 } from "./operand.ts";
-import { isTiled, isWholly, tiledGather, tiledIndex, tiledScatter, WRITTEN_OUT } from "./pool/tiled.ts";
+import { isTiled, isWholly, tiledIndex, tiledScatter, tiledSum, WRITTEN_OUT } from "./pool/tiled.ts";
 import type { Kernel, Pool } from "./pool/windows.ts";
+import { range } from "./range.ts";
+import { component, fit, inVectors, placed, storeVector, vector } from "./width.ts";
 
 export type { Pool } from "./pool/windows.ts";
 
@@ -60,30 +62,48 @@ ${overWindows(pool)}
 
 /** y = x at the index of each window, or without an index the sum of the window. */
 export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): Kernel {
-  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledGather(pool, x, index, y);
-  const slot = index ? 2 : 1;
+  if (index !== undefined) return gatherAt(pool, x, index, y);
+  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledSum(pool, x, y);
   const sums = (text: (part: "primal" | "tangent") => string) =>
     `${y.primal ? text("primal") : ""} ${y.tangent ? text("tangent") : ""}`;
   const value = (part: "primal" | "tangent") => (part === "primal" ? primal : tangent)("xs", x, "plane + j");
   const code = wgsl`
 ${dualInput(0, "xs", x)}
-${index ? input(2, "indices", index.primal, "i32") : ""}
-${dualOutput(slot, "ys", y)}
+${dualOutput(1, "ys", y)}
 ${overWindows(pool)}
   ${sums((part) => `var ${part} = 0.0;`)}
-#if ${index !== undefined}
-  let j = u32(indices[${at(index?.primal, "i")}]);
-  ${sums((part) => `${part} = ${value(part)};`)}
-#else
   ${eachElement(
     pool,
     sums((part) => `${part} += ${value(part)};`),
   )}
-#endif
   ${y.primal ? `ys[${at(y.primal, "i")}] = primal;` : ""}
   ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = tangent;` : ""}
 }`;
   return { code, grid: overY(pool) };
+}
+
+/** y = x at the index of each window. */
+function gatherAt(pool: Pool, x: Operand, index: Operand, y: Operand): Kernel {
+  const { planes, h, w, oh, ow } = pool;
+  const count = fit([ow, ...placed(index.primal, y.primal, y.tangent)]);
+  const places = range(count).map((q) => `plane + u32(${component("chosen", count, q)})`);
+  const values = {
+    primal: places.map((place) => `xs[${at(x.primal, place)}]`),
+    tangent: places.map((place) => `d_xs[${at(x.tangent, place)}]`),
+  };
+  const grid = linearGrid((planes * oh * ow) / count);
+  return {
+    code: wgsl`
+${dualInput(0, "xs", x)}
+${input(2, "indices", index.primal, vector(count, "i32"))}
+${dualOutput(2, "ys", y, vector(count))}
+${linearMain(grid.elements)}
+  let plane = i / ${(oh * ow) / count}u * ${h * w}u;
+  let chosen = indices[${at(index.primal && inVectors(index.primal, count), "i")}];
+  ${storeVector("ys", y, "i", values)}
+}`,
+    grid,
+  };
 }
 
 /** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */

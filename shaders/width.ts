@@ -1,4 +1,4 @@
-import type { View } from "./operand.ts";
+import { at, type Operand, type View } from "./operand.ts";
 
 /** Neighbours that one read or write moves as a vector. */
 export type Width = 1 | 2 | 4;
@@ -20,7 +20,7 @@ export const component = (name: string, width: Width, e: number): string =>
   width === 1 ? name : `${name}.${"xyzw"[e % width]}`;
 
 /** WGSL of a vector of so many values as make one, or of the single one. */
-export const packed = (values: readonly (string | undefined)[], of: "f32" | "i32" = "f32"): string =>
+export const packed = (values: readonly string[], of: "f32" | "i32" = "f32"): string =>
   `${vector(values.length as Width, of)}(${values.join(", ")})`;
 
 /** A view counted in vectors. */
@@ -29,3 +29,23 @@ export const inVectors = (view: View, width: Width): View => ({
   offset: view.offset / width,
   lane: view.lane / width,
 });
+
+/** WGSL for the vector of that width which holds element `index` (WGSL), a multiple of the width, of the current lane. */
+export const vectorAt = (view: View, width: Width, index: string): string =>
+  at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
+
+/** WGSL that stores values, and their tangents, side by side as vector number `place` (WGSL) of `buffer` and of `d_buffer`. */
+export function storeVector(
+  buffer: string,
+  out: Operand,
+  place: string,
+  values: { readonly primal: readonly string[]; readonly tangent: readonly string[] },
+): string {
+  const store = (name: string, half: "primal" | "tangent") => {
+    const view = out[half];
+    if (view === undefined) return "";
+    const width = values[half].length as Width;
+    return `${name}[${at(inVectors(view, width), place)}] = ${packed(values[half])};`;
+  };
+  return `${store(buffer, "primal")} ${store(`d_${buffer}`, "tangent")}`;
+}

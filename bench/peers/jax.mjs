@@ -13,7 +13,13 @@ import { parameterShapes, warpNames, workloadAsked } from "./workload.mjs";
 
 const { setImmediate } = globalThis;
 const choice = await offerAdapter(); // before jax-js, which looks for navigator.gpu
-if (process.argv.includes("--alone")) globalThis.setImmediate = setImmediate;
+if (process.argv.includes("--alone")) {
+  if (!choice.software) {
+    console.log(JSON.stringify({ peer: "jax-alone", absent: "on a GPU it is jax" }));
+    process.exit(0);
+  }
+  globalThis.setImmediate = setImmediate;
+}
 const { defaultDevice, grad, init, jit, jvp, lax, nn, numpy: np, tree, vmap } = await import("@jax-js/jax");
 if (!(await init("webgpu")).includes("webgpu")) throw new Error("jax-js could not start its WebGPU backend");
 defaultDevice("webgpu");

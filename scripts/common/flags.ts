@@ -237,7 +237,7 @@ export const firstWeights = { he: heNormal, lecun: lecunNormal, uniform: fanInUn
 
 export const initialFlag = () => ({
   initial: withDefault(
-    option("--initial", choice(["he", "lecun", "uniform"]), {
+    option("--initial", choice(Object.keys(firstWeights) as (keyof typeof firstWeights)[]), {
       description: message`first weights: normal with variance 2 / inputs or, lecun, 1 / inputs; or uniform within ±1 / √inputs, as PyTorch's layers have them`,
     }),
     "he" as const,

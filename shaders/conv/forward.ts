@@ -102,6 +102,6 @@ ${range(kw)
   }
   if (!there) { return; }
   let out = ((image * ${o}u + channel) * ${oh}u + line) * ${ow}u + first;
-  ${storeBlock("ys", y, "out", block)}
+  ${storeBlock("ys", y, block)}
 }`;
 }

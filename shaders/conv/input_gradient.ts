@@ -103,6 +103,6 @@ ${range(kw)
   }
   if (!there${h % stride > 0 ? ` || line >= ${h}u` : ""}) { return; }
   let out = ((image * ${c}u + channel) * ${h}u + line) * ${w}u + first;
-  ${storeBlock("xs", x, "out", block)}
+  ${storeBlock("xs", x, block)}
 }`;
 }

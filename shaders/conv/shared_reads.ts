@@ -1,6 +1,6 @@
-import { at, type Operand } from "../operand.ts";
+import type { Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { component, inVectors, vector, type Width } from "../width.ts";
+import { component, vector, vectorAt, type Width } from "../width.ts";
 import type { Halves } from "./window.ts";
 
 /**
@@ -67,9 +67,8 @@ export class SharedReads {
     return this.#both((prefix, view) =>
       range(Math.ceil(count / (threads ?? width)))
         .map((part) => {
-          const index = `${moved} + ${from(part)}`;
-          const place = view && at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
-          return `let ${prefix}${name}_part${part} = ${prefix}${name}[${place}];`;
+          const where = view && vectorAt(view, width, `${moved} + ${from(part)}`);
+          return `let ${prefix}${name}_part${part} = ${prefix}${name}[${where}];`;
         })
         .join(" "),
     );

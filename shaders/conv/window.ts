@@ -1,6 +1,6 @@
-import { at, type Operand, type View } from "../operand.ts";
+import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { fit, inVectors, packed, placed, type Width } from "../width.ts";
+import { fit, placed, storeVector, type Width } from "../width.ts";
 
 /** A two-dimensional convolution: x [n×c×h×w], weight [o×c×kh×kw], y [n×o×oh×ow]; zeros around x. */
 export interface Conv {
@@ -100,18 +100,14 @@ export function startSums(
 
 /** WGSL that stores a sum and its tangent. */
 export const store = (buffer: string, out: Operand, index: string, name: string): string =>
-  storeVector(buffer, out, index, [name]);
+  storeVector(buffer, out, index, sumsOf([name]));
 
-function storeVector(buffer: string, out: Operand, index: string, names: readonly string[]): string {
-  const width = names.length as Width;
-  const place = (view: View) => at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
-  return [
-    out.primal ? `${buffer}[${place(out.primal)}] = ${packed(names.map((name) => `s${name}`))};` : "",
-    out.tangent ? `d_${buffer}[${place(out.tangent)}] = ${packed(names.map((name) => `t${name}`))};` : "",
-  ].join(" ");
-}
+const sumsOf = (names: readonly string[]) => ({
+  primal: names.map((name) => `s${name}`),
+  tangent: names.map((name) => `t${name}`),
+});
 
-/** A block of `cols` neighbouring columns, from `first` (WGSL) on, of each of `channels` planes. */
+/** `cols` neighbouring columns of each of `channels` planes. */
 export interface Block {
   readonly cols: number;
   readonly channels: number;
@@ -126,8 +122,8 @@ export const storedWidth = (
   { primal, tangent }: Operand,
 ): Width => fit([cols, row, ...placed(primal, tangent)]);
 
-/** WGSL that stores sum `a_q` at column `first` + q of plane a, where `start` (WGSL) is the place of the first. */
-export function storeBlock(buffer: string, out: Operand, start: string, block: Block): string {
+/** WGSL that stores sum `a_q` as element `out` + q of plane a, which is in column `first` + q: WGSL variables. */
+export function storeBlock(buffer: string, out: Operand, block: Block): string {
   const { cols, channels, plane, row } = block;
   const width = storedWidth(block, out);
   return range(channels)
@@ -135,7 +131,9 @@ export function storeBlock(buffer: string, out: Operand, start: string, block: B
       range(cols / width).map((turn) => {
         const q = turn * width;
         const names = range(width).map((e) => `${a}_${q + e}`);
-        const stored = storeVector(buffer, out, `${start} + ${a * plane + q}u`, names);
+        const index = `out + ${a * plane + q}u`;
+        const place = width === 1 ? index : `(${index}) / ${width}u`;
+        const stored = storeVector(buffer, out, place, sumsOf(names));
         return row % cols > 0 && q > 0 ? `if (first + ${q}u < ${row}u) { ${stored} }` : stored;
       }),
     )

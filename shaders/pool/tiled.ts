@@ -10,7 +10,7 @@ import {
   output,
 } from "../operand.ts";
 import { range } from "../range.ts";
-import { component, fit, inVectors, packed, placed, vector, type Width } from "../width.ts";
+import { component, fit, inVectors, packed, placed, storeVector, vector, type Width } from "../width.ts";
 import type { Kernel, Pool } from "./windows.ts";
 
 /** Do windows tile the plane, so that an element is in one at most? */
@@ -20,55 +20,60 @@ export const isTiled = ({ size, stride, padding }: Pool) => stride === size && p
 export const isWholly = (pool: Pool) =>
   isTiled(pool) && pool.oh * pool.size === pool.h && pool.ow * pool.size === pool.w;
 
-type Half = "primal" | "tangent";
-
 /** The largest side of a window whose elements are written out one after another. */
 export const WRITTEN_OUT = 4;
 
+type Half = "primal" | "tangent";
+
 /**
- * Windows that tile x, several neighbours in a row of them by one thread: their elements come in whole rows, and so in
- * vectors. In x and in y they begin at `corner` of `plane` and at vector `i`.
+ * Windows that tile x, so many neighbours in a row of them by one thread that they are a vector in y, the `i`-th: their
+ * elements come in whole rows, and so in vectors too. In x they begin at `corner` (WGSL) of `plane`.
  */
 class Tiles {
   readonly #pool: Pool;
   readonly #x: Operand;
-  /** Windows of a thread, a vector in y; and neighbours that are a vector in x. */
+  /** Windows of a thread. */
   readonly count: Width;
+  /** Neighbours that are a vector in x. */
   readonly wide: Width;
 
-  constructor(pool: Pool, x: Operand, inX: boolean, ...ys: readonly (Operand | undefined)[]) {
+  constructor(pool: Pool, x: Operand, ys: readonly (Operand | undefined)[]) {
     this.#pool = pool;
     this.#x = x;
     this.count = fit([pool.ow, ...ys.flatMap((y) => placed(y?.primal, y?.tangent))]);
-    this.wide = inX ? fit([pool.w, this.count * pool.size, ...placed(x.primal, x.tangent)]) : 1;
-  }
-
-  get grid() {
-    const { planes, oh, ow } = this.#pool;
-    return linearGrid((planes * oh * ow) / this.count);
+    this.wide = fit([pool.w, this.count * pool.size, ...placed(x.primal, x.tangent)]);
   }
 
   head(): string {
     const { h, w, oh, ow, size } = this.#pool;
     const across = ow / this.count;
-    return `${linearMain(this.grid.elements)}
+    return `${linearMain(gridOf(this.#pool, this.count).elements)}
   let corner = i / ${across}u % ${oh}u * ${size * w}u + i % ${across}u * ${this.count * size}u;
   let plane = i / ${across * oh}u * ${h * w}u;`;
   }
 
-  /** Vectors of x in the windows, row by row: their names, and WGSL for where they stand. */
-  vectors(half: Half): { name: string; index: string }[] {
+  /** Vectors of x in the windows, row by row: what they are called, and WGSL for their numbers in the current lane. */
+  vectors(half: Half): { name: string; place: string }[] {
     const { w, size } = this.#pool;
-    const view = this.#x[half];
     return range(size).flatMap((row) =>
-      range((this.count * size) / this.wide).map((turn) => {
-        const place = `(plane + corner) / ${this.wide}u + ${(row * w) / this.wide + turn}u`;
-        return { name: `${half}${row}_${turn}`, index: view ? at(inVectors(view, this.wide), place) : "" };
-      }),
+      range((this.count * size) / this.wide).map((turn) => ({
+        name: `${half}${row}_${turn}`,
+        place: `(plane + corner) / ${this.wide}u + ${(row * w) / this.wide + turn}u`,
+      })),
     );
   }
 
-  /** What was read as element `e`, row by row, of window `q`. */
+  /** WGSL that reads them. */
+  read(half: Half): string {
+    const view = this.#x[half];
+    if (view === undefined) return "";
+    const buffer = half === "primal" ? "xs" : "d_xs";
+    return this.vectors(half)
+      .map(({ name, place }) => `let ${name} = ${buffer}[${at(inVectors(view, this.wide), place)}];`)
+      .join(" ");
+  }
+
+  /** Element `e`, row by row, of window `q`, as it was read. */
   element(half: Half, q: number, e: number): string {
     const column = q * this.#pool.size + (e % this.#pool.size);
     const name = `${half}${Math.floor(e / this.#pool.size)}_${Math.floor(column / this.wide)}`;
@@ -82,97 +87,79 @@ class Tiles {
   }
 }
 
-const read = (tiles: Tiles, half: Half, buffer: string) =>
-  tiles
-    .vectors(half)
-    .map(({ name, index }) => `let ${name} = ${buffer}[${index}];`)
-    .join(" ");
+const gridOf = ({ planes, oh, ow }: Pool, count: Width) => linearGrid((planes * oh * ow) / count);
 
+/** index = where in its plane the largest element of each window is. */
 export function tiledIndex(pool: Pool, x: Operand, index: Operand): Kernel {
-  const tiles = new Tiles(pool, x, true, index);
+  const tiles = new Tiles(pool, x, [index]);
   const { count } = tiles;
-  const best = range(count).map(
-    (q) => `var best${q} = ${tiles.place(q, 0)};
-  var largest${q} = ${tiles.element("primal", q, 0)};
-  ${range(pool.size ** 2)
-    .slice(1)
+  const search = (q: number) => {
+    const [first, ...others] = range(pool.size ** 2);
+    return `var best${q} = ${tiles.place(q, first!)};
+  var largest${q} = ${tiles.element("primal", q, first!)};
+  ${others
     .map((e) => {
-      const value = tiles.element("primal", q, e);
-      return `best${q} = select(best${q}, ${tiles.place(q, e)}, ${value} > largest${q});
-  largest${q} = select(largest${q}, ${value}, ${value} > largest${q});`;
+      const more = `${tiles.element("primal", q, e)} > largest${q}`;
+      return `best${q} = select(best${q}, ${tiles.place(q, e)}, ${more});
+  largest${q} = select(largest${q}, ${tiles.element("primal", q, e)}, ${more});`;
     })
-    .join("\n  ")}`,
-  );
+    .join("\n  ")}`;
+  };
   const chosen = range(count).map((q) => `i32(best${q})`);
   return {
     code: wgsl`
 ${input(0, "xs", x.primal, vector(tiles.wide))}
 ${output(2, "indices", index.primal, vector(count, "i32"))}
 ${tiles.head()}
-  ${read(tiles, "primal", "xs")}
-  ${best.join("\n  ")}
+  ${tiles.read("primal")}
+  ${range(count).map(search).join("\n  ")}
   indices[${at(index.primal && inVectors(index.primal, count), "i")}] = ${packed(chosen, "i32")};
 }`,
-    grid: tiles.grid,
+    grid: gridOf(pool, count),
   };
 }
 
-export function tiledGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): Kernel {
-  const tiles = new Tiles(pool, x, index === undefined, y, index);
-  const { count } = tiles;
-  const halves = (["primal", "tangent"] as const).filter((half) => y[half] !== undefined);
-  const bufferOf = (half: Half, name: string) => (half === "primal" ? name : `d_${name}`);
-  const values = (half: Half) =>
-    range(count).map((q) => {
-      if (x[half] === undefined) return "0.0";
-      if (index !== undefined) {
-        const place = `plane + u32(${component("chosen", count, q)})`;
-        return `${bufferOf(half, "xs")}[${at(x[half], place)}]`;
-      }
-      return range(pool.size ** 2)
+/** y = the sum of each window. */
+export function tiledSum(pool: Pool, x: Operand, y: Operand): Kernel {
+  const tiles = new Tiles(pool, x, [y]);
+  const sums = (half: Half) =>
+    range(tiles.count).map((q) =>
+      range(pool.size ** 2)
         .map((e) => tiles.element(half, q, e))
-        .join(" + ");
-    });
-  const summed = index === undefined ? halves.filter((half) => x[half] !== undefined) : [];
+        .join(" + "),
+    );
   return {
     code: wgsl`
 ${dualInput(0, "xs", x, vector(tiles.wide))}
-${index ? input(2, "indices", index.primal, vector(count, "i32")) : ""}
-${dualOutput(index ? 2 : 1, "ys", y, vector(count))}
+${dualOutput(1, "ys", y, vector(tiles.count))}
 ${tiles.head()}
-  ${index?.primal ? `let chosen = indices[${at(inVectors(index.primal, count), "i")}];` : ""}
-  ${summed.map((half) => read(tiles, half, bufferOf(half, "xs"))).join("\n  ")}
-  ${halves
-    .map((half) => {
-      const place = at(inVectors(y[half]!, count), "i");
-      return `${bufferOf(half, "ys")}[${place}] = ${packed(values(half))};`;
-    })
-    .join("\n  ")}
+  ${tiles.read("primal")}
+  ${tiles.read("tangent")}
+  ${storeVector("ys", y, "i", { primal: sums("primal"), tangent: sums("tangent") })}
 }`,
-    grid: tiles.grid,
+    grid: gridOf(pool, tiles.count),
   };
 }
 
-/** Of windows that leave nothing over. */
+/** x = the sum of y over the windows that hold the element, or chose it; of windows that leave nothing over. */
 export function tiledScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): Kernel {
-  const tiles = new Tiles(pool, x, true, y, index);
+  const tiles = new Tiles(pool, x, [y, index]);
   const { count, wide } = tiles;
-  const halves = (["primal", "tangent"] as const).filter((half) => x[half] !== undefined);
-  const store = (half: Half) => {
-    const [from, to] = half === "primal" ? ["value", "xs"] : ["d_value", "d_xs"];
-    const row = count * pool.size;
-    return tiles.vectors(half).map(({ index: position }, k) => {
-      const elements = range(wide).map((e) => {
-        const column = ((k * wide) % row) + e;
-        const q = Math.floor(column / pool.size);
-        const within = Math.floor((k * wide) / row) * pool.size + (column % pool.size);
-        const value = y[half] ? component(from!, count, q) : "0.0";
-        if (index === undefined) return value;
-        return `select(0.0, ${value}, u32(${component("chosen", count, q)}) == ${tiles.place(q, within)})`;
-      });
-      return `${to}[${position}] = ${packed(elements)};`;
+  const row = count * pool.size;
+  /** What vector `k` of the windows holds. */
+  const elements = (value: string, k: number) =>
+    range(wide).map((e) => {
+      const column = ((k * wide) % row) + e;
+      const q = Math.floor(column / pool.size);
+      const own = component(value, count, q);
+      if (index === undefined) return own;
+      const place = tiles.place(q, Math.floor((k * wide) / row) * pool.size + (column % pool.size));
+      return `select(0.0, ${own}, u32(${component("chosen", count, q)}) == ${place})`;
     });
-  };
+  const stores = tiles.vectors("primal").map(({ place }, k) => {
+    const values = { primal: elements("value", k), tangent: elements("d_value", k) };
+    return storeVector("xs", x, place, values);
+  });
   const own = (view: Operand["primal"]) => at(view && inVectors(view, count), "i");
   return {
     code: wgsl`
@@ -181,10 +168,10 @@ ${index ? input(2, "indices", index.primal, vector(count, "i32")) : ""}
 ${dualOutput(index ? 2 : 1, "xs", x, vector(wide))}
 ${tiles.head()}
   ${index ? `let chosen = indices[${own(index.primal)}];` : ""}
-  ${x.primal && y.primal ? `let value = ys[${own(y.primal)}];` : ""}
-  ${x.tangent && y.tangent ? `let d_value = d_ys[${own(y.tangent)}];` : ""}
-  ${halves.flatMap(store).join("\n  ")}
+  ${x.primal ? `let value = ys[${own(y.primal)}];` : ""}
+  ${x.tangent ? `let d_value = d_ys[${own(y.tangent)}];` : ""}
+  ${stores.join("\n  ")}
 }`,
-    grid: tiles.grid,
+    grid: gridOf(pool, count),
   };
 }

@@ -118,6 +118,21 @@ test("so may constants, indented as they like, and text that declares nothing", 
   f.destroy();
 });
 
+test("so may constants that are called like the elements of a vector", async () => {
+  const twice = elementwise("twice", {
+    ...{ f: "double(x)", df: "2.0", ddf: "0.0" },
+    functions: "fn double(x: f32) -> f32 { return 2.0 * x; }",
+  });
+  const scaled = elementwise("scaled", { f: "w * x", df: "w", ddf: "0.0", functions: "const w = 3.0;" });
+  const f = await differentiate(gpu(), {
+    parameters: { w: values([1, 2, 3, 4]) },
+    loss: ({ w }) => sum(scaled(twice(square(w)))),
+  });
+  expect([...(await f.value())]).toEqual([6 * 30]);
+  expect([...(await f.gradient()).parameters.w.data]).toEqual([12, 24, 36, 48]);
+  f.destroy();
+});
+
 test("no kernel takes more buffers than WebGPU promises", () => {
   const names = Array.from({ length: 12 }, (_, k) => `x${k}`);
   const data = Object.fromEntries(names.map((name) => [name, zeros([40])]));

@@ -84,6 +84,13 @@ test("a table; Ctrl-C ends with the rows until then, and --resume comes to the s
   for (const [step, mean] of unbroken) expect(parts.get(step), `outer step ${step}`).toBe(mean);
 });
 
+test("pools in place of strides, and other first weights", async () => {
+  const flags = ["--strides", "1,1", "--pools", "2,1", "--initial", "lecun", "--estimators", "first-order"];
+  const ended = await run([...flags, "--outer-steps", "2", "--held-out-tasks", "8"], {}, "pools");
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stdout).toContain("2 convolutions of 8 channels, strides 1,1, max-pools 2,1");
+});
+
 test.each([
   [["--warp", "3"], "--warp 3: give layers from 1 to 2"],
   [["--strides", "2,x"], "--strides 2,x: give whole numbers"],

@@ -5,9 +5,12 @@ import { Gpu } from "../../src/gpu/gpu.ts";
 import { environment } from "../../src/host/runtime.ts";
 import { divisor } from "./divisor.ts";
 
-const tile = ({ product, conv: { c, o, stride } }: ConvAsked, subgroup?: number): ConvVariant => ({
+const tile = (
+  { product, conv: { c, o, stride } }: ConvAsked,
+  { subgroup, cols = 2 }: { subgroup?: number; cols?: number } = {},
+): ConvVariant => ({
   channels: divisor(product === "input gradient" ? c : o, 2),
-  cols: product === "input gradient" ? 2 * stride : 2,
+  cols: product === "input gradient" ? cols * stride : cols,
   ...(product === "weight gradient" && { parts: 2 }),
   ...(subgroup !== undefined && { subgroup }),
 });
@@ -25,6 +28,10 @@ export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Reco
       { memory: "register", rows: 1, cols: 1, threads: 64, unroll: 1 },
       (asked) => tile(asked),
     ),
+    "registers, four columns; tiles of four columns": of(
+      { memory: "register", rows: 1, cols: 4, threads: 16, unroll: 2 },
+      (asked) => tile(asked, { cols: 4 }),
+    ),
     "shared memory; implicit products": of(
       { memory: "shared", rows: 2, cols: 2, ...square, parts: 1 },
       () => "implicit",
@@ -36,11 +43,11 @@ export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Reco
     ...(threads !== undefined && {
       "subgroups sharing columns; tiles with subgroups": of(
         { memory: "subgroup", shared: "col", rows: 2, cols: 4, threads, unroll: 2 },
-        (asked) => tile(asked, threads),
+        (asked) => tile(asked, { subgroup: threads }),
       ),
       "subgroups sharing rows; tiles with subgroups": of(
         { memory: "subgroup", shared: "row", rows: 3, cols: 1, threads, unroll: 4 },
-        (asked) => tile(asked, threads),
+        (asked) => tile(asked, { subgroup: threads, cols: 4 }),
       ),
     }),
   };

@@ -58,6 +58,11 @@ const pooling: Case[] = (["maxPool", "avgPool"] as const).flatMap((name): Case[]
     { shape: [1, 2, 5, 9], size: 2, stride: 3 },
     { shape: [1, 1, 4, 4], size: 4, stride: 1, padding: 3 },
     { shape: [2, 2, 18, 16], size: 2 },
+    // Vectors that two windows share, rows that are left over, and windows too large to be written out.
+    { shape: [1, 2, 6, 12], size: 3 },
+    { shape: [1, 1, 8, 16], size: 4 },
+    { shape: [1, 2, 7, 8], size: 2 },
+    { shape: [1, 1, 10, 5], size: 5 },
   ].map(({ shape, ...options }, index) => ({
     name: `${name} of ${shape.join("×")}, size ${options.size}, stride ${options.stride ?? options.size}`,
     parameters: { x: shape },

@@ -7,6 +7,9 @@ export const crossEntropyCases: readonly Case[] = [
       [5, 1],
       [7, 2],
       [3, 10],
+      [2, 8],
+      [2, 16],
+      [2, 17],
       [70, 37],
     ] as const
   ).flatMap(([rows, classes]): Case[] => [
@@ -52,6 +55,16 @@ export const crossEntropyCases: readonly Case[] = [
     range: { x: [-80, 80] },
     budget: plain,
     loss: (o, { x, c, labels }) => o.sum(o.mul(c, o.crossEntropy(x, labels))),
+  },
+  {
+    name: "cross-entropy of logits that begin within a vector",
+    parameters: { x: [13] },
+    hyper: { c: [3] },
+    data: { labels: labels(3, 4) },
+    lanes: 3,
+    budget: plain,
+    loss: (o, { x, c, labels }) =>
+      o.sum(o.mul(c, o.crossEntropy(o.reshape(o.slice(x, 1, 13), [3, 4]), labels))),
   },
   {
     name: "cross-entropy of gathered examples",
