@@ -8,7 +8,7 @@
 //   --score-every 500 --estimators first-order,t1t2,neumann:2,greedy:0.9, and --ways 2, 3, 5, 10.
 // Pools, first weights and one task an outer step are those of the authors' program
 // (https://github.com/Konstantin-Iakovlev/HyperOpt, meta_learning), as are batch normalization and relu after each layer and
-// a w_0 that is random and stays. A stride of 2 in each second layer in place of pools is several times cheaper. Without
+// a w_0 that is random and stays. A stride of 2 in each second layer in place of pools is cheaper. Without
 // normalization greedy and T1–T2 learn less than the first-order term alone.
 
 import { object } from "@optique/core/constructs";

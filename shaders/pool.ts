@@ -11,7 +11,7 @@ import {
   primal,
   tangent,
 } from "./operand.ts";
-import { isTiled, isWholly, tiledIndex, tiledScatter, tiledSum, WRITTEN_OUT } from "./pool/tiled.ts";
+import { isTiled, isWhole, isWrittenOut, tiledIndex, tiledScatter, tiledSum } from "./pool/tiled.ts";
 import type { Kernel, Pool } from "./pool/windows.ts";
 import { range } from "./range.ts";
 import { component, fit, inVectors, placed, storeVector, vector } from "./width.ts";
@@ -41,7 +41,7 @@ function eachElement({ h, w, size }: Pool, body: string): string {
 
 /** index = where in its plane the largest element of each window is; of several, the first in row-major order. */
 export function poolIndex(pool: Pool, x: Operand, index: Operand): Kernel {
-  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledIndex(pool, x, index);
+  if (isWrittenOut(pool)) return tiledIndex(pool, x, index);
   const code = wgsl`
 ${input(0, "xs", x.primal)}
 ${output(2, "indices", index.primal, "i32")}
@@ -63,7 +63,7 @@ ${overWindows(pool)}
 /** y = x at the index of each window, or without an index the sum of the window. */
 export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): Kernel {
   if (index !== undefined) return gatherAt(pool, x, index, y);
-  if (isTiled(pool) && pool.size <= WRITTEN_OUT) return tiledSum(pool, x, y);
+  if (isWrittenOut(pool)) return tiledSum(pool, x, y);
   const sums = (text: (part: "primal" | "tangent") => string) =>
     `${y.primal ? text("primal") : ""} ${y.tangent ? text("tangent") : ""}`;
   const value = (part: "primal" | "tangent") => (part === "primal" ? primal : tangent)("xs", x, "plane + j");
@@ -108,7 +108,7 @@ ${linearMain(grid.elements)}
 
 /** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */
 export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): Kernel {
-  if (isWholly(pool) && pool.size <= WRITTEN_OUT) return tiledScatter(pool, y, index, x);
+  if (isWrittenOut(pool) && isWhole(pool)) return tiledScatter(pool, y, index, x);
   const { planes, h, w, size } = pool;
   // Where windows tile the plane, over windows, or else over elements.
   const over = planes * (isTiled(pool) ? Math.ceil(h / size) * Math.ceil(w / size) : h * w);

@@ -30,9 +30,9 @@ export const inVectors = (view: View, width: Width): View => ({
   lane: view.lane / width,
 });
 
-/** WGSL for the vector of that width which holds element `index` (WGSL), a multiple of the width, of the current lane. */
-export const vectorAt = (view: View, width: Width, index: string): string =>
-  at(inVectors(view, width), width === 1 ? index : `(${index}) / ${width}u`);
+/** WGSL for the number of the vector that begins at element `index` (WGSL). */
+export const vectorNumber = (index: string, width: Width): string =>
+  width === 1 ? index : `(${index}) / ${width}u`;
 
 /** WGSL that stores values, and their tangents, side by side as vector number `place` (WGSL) of `buffer` and of `d_buffer`. */
 export function storeVector(

@@ -1,7 +1,7 @@
 /**
  * jax-js on WebGPU under Dawn, started by `hypergrad run`, whose adapter it gets; with --alone without hypergrad's way of
- * asking the driver for news, as jax-js runs by itself. The whole hypergradient is one jitted function, as is natural in JAX: the gradient
- * through the unrolled steps, and for greedy a forward-mode product, of the per-example loss where the hyperparameters
+ * asking the driver for news, as jax-js runs by itself. The whole hypergradient is one jitted function, as is natural in
+ * JAX: the gradient through the unrolled steps, and for greedy a forward-mode product, of the per-example loss where the hyperparameters
  * are weights. Several tasks are one vmap.
  */
 import { readFileSync } from "node:fs";

@@ -52,8 +52,8 @@ ${Object.values(workloads)
   --help                 print this
 
 jax is jax-js; HYPERGRAD_ADAPTER chooses its adapter as it does hypergrad's. There it asks the driver for news as seldom as
-hypergrad does, which on a processor's few cores makes it faster than jax-alone, jax-js as it runs by itself. torch (eager), torch-compile and jax-jit
-are run by the first Python that has PyTorch or JAX, and are absent without: PYTHON names one that is tried first.
+hypergrad does, which on a processor's few cores makes it faster than jax-alone, jax-js as it runs by itself. torch
+(eager), torch-compile and jax-jit are run by the first Python that has PyTorch or JAX, and are absent without: PYTHON names one that is tried first.
 PEER_DEVICE=cuda or cpu is where they compute; if it is unset, PyTorch takes the CPU and JAX what it finds. On the CPU
 PyTorch takes PEER_THREADS threads, of which there are as many as cores if it is unset.`;
 

@@ -1,6 +1,6 @@
-import type { Operand } from "../operand.ts";
+import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { component, vector, vectorAt, type Width } from "../width.ts";
+import { component, inVectors, vector, vectorNumber, type Width } from "../width.ts";
 import type { Halves } from "./window.ts";
 
 /**
@@ -67,7 +67,7 @@ export class SharedReads {
     return this.#both((prefix, view) =>
       range(Math.ceil(count / (threads ?? width)))
         .map((part) => {
-          const where = view && vectorAt(view, width, `${moved} + ${from(part)}`);
+          const where = view && at(inVectors(view, width), vectorNumber(`${moved} + ${from(part)}`, width));
           return `let ${prefix}${name}_part${part} = ${prefix}${name}[${where}];`;
         })
         .join(" "),

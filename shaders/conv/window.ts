@@ -1,6 +1,6 @@
 import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { fit, placed, storeVector, type Width } from "../width.ts";
+import { fit, placed, storeVector, vectorNumber, type Width } from "../width.ts";
 
 /** A two-dimensional convolution: x [n×c×h×w], weight [o×c×kh×kw], y [n×o×oh×ow]; zeros around x. */
 export interface Conv {
@@ -131,8 +131,7 @@ export function storeBlock(buffer: string, out: Operand, block: Block): string {
       range(cols / width).map((turn) => {
         const q = turn * width;
         const names = range(width).map((e) => `${a}_${q + e}`);
-        const index = `out + ${a * plane + q}u`;
-        const place = width === 1 ? index : `(${index}) / ${width}u`;
+        const place = vectorNumber(`out + ${a * plane + q}u`, width);
         const stored = storeVector(buffer, out, place, sumsOf(names));
         return row % cols > 0 && q > 0 ? `if (first + ${q}u < ${row}u) { ${stored} }` : stored;
       }),

@@ -16,12 +16,11 @@ import type { Kernel, Pool } from "./windows.ts";
 /** Do windows tile the plane, so that an element is in one at most? */
 export const isTiled = ({ size, stride, padding }: Pool) => stride === size && padding === 0;
 
-/** Do they, and leave nothing over? */
-export const isWholly = (pool: Pool) =>
-  isTiled(pool) && pool.oh * pool.size === pool.h && pool.ow * pool.size === pool.w;
+/** Do they, and are they small enough for their elements to be written out one after another? */
+export const isWrittenOut = (pool: Pool) => isTiled(pool) && pool.size <= 4;
 
-/** The largest side of a window whose elements are written out one after another. */
-export const WRITTEN_OUT = 4;
+/** Do they leave nothing over? */
+export const isWhole = ({ size, h, w, oh, ow }: Pool) => oh * size === h && ow * size === w;
 
 type Half = "primal" | "tangent";
 
