@@ -1,6 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
+import { behind, declarePrologue, evaluatePrologue, type FlatKernel, type Prologue } from "./prologue.ts";
+import type { Between } from "./sgd_step.ts";
 import { declareStatus, watch } from "./status.ts";
 
 /**
@@ -33,24 +35,29 @@ const moments = ({ beta1, beta2 }: AdamW) =>
   `let m = ${float(beta1)} * m_old + ${float(1 - beta1)} * g;
   let s = ${float(beta2)} * s_old + ${float(1 - beta2)} * g * g;`;
 
-/** One step; w, and (m, s) from before it with its g, go to the trajectory where `store` says so. */
+/** One step from the gradient that comes first; w, and (m, s) from before it with its g, go to the trajectory where `store` says so. */
 export function adamWStep(
   adam: AdamW,
   store: { readonly parameters: boolean; readonly state: boolean },
-): string {
+  gradient: Prologue,
+): FlatKernel {
   const { count, lane, lr, epsilon, weightDecay } = adam;
-  return wgsl`
-${input(0, "gradient", FLAT)}
-${output(1, "parameters", FLAT)}
-${output(2, "moments", FLAT)}
-${output(3, "storedParameters", store.parameters ? FLAT : undefined)}
-${output(4, "storedState", store.state ? FLAT : undefined)}
-${stepTable(5)}
-${declareStatus(6)}
+  const next = behind(gradient);
+  const { code, value } = evaluatePrologue(gradient);
+  return {
+    code: wgsl`
+${declarePrologue(gradient)}
+${output(next, "parameters", FLAT)}
+${output(next + 1, "moments", FLAT)}
+${output(next + 2, "storedParameters", store.parameters ? FLAT : undefined)}
+${output(next + 3, "storedState", store.state ? FLAT : undefined)}
+${stepTable(next + 4)}
+${declareStatus(next + 5)}
 ${linearMain(count)}
   let j = lane * ${lane}u + i;
   let w = parameters[j];
-  let g = gradient[j];
+  ${code}
+  let g = ${value};
   let m_old = moments[j];
   let s_old = moments[${part(adam, 1)} + j];
   ${moments(adam)}
@@ -64,11 +71,13 @@ ${linearMain(count)}
   storedState[${part(adam, 1)} + j] = s_old;
   storedState[${part(adam, 2)} + j] = g;
 #endif
-  let delta = ${float(lr)} * step.constants.x * m / (sqrt(step.constants.y * s) + ${float(epsilon)});
+  let delta = ${float(lr)} * inner.constants.x * m / (sqrt(inner.constants.y * s) + ${float(epsilon)});
   let next = ${weightDecay > 0 ? `${keep(adam)} * w` : "w"} - delta;
   parameters[j] = next;
   ${watch("next")}
-}`;
+}`,
+    elements: count,
+  };
 }
 
 /**
@@ -83,7 +92,7 @@ function slopes(adam: AdamW, at: string): string {
   let s_old = stored[${part(adam, 1)} + ${at}];
   let g = stored[${part(adam, 2)} + ${at}];
   ${moments(adam)}
-  let c = step.constants;
+  let c = inner.constants;
   let root = sqrt(c.y * s);
   let spread = root + ${float(epsilon)};
   let a = ${float(lr)} * c.x / spread;
@@ -99,42 +108,52 @@ function slopes(adam: AdamW, at: string): string {
 /**
  * Between two products of the reverse sweep: with `after`, p = (1 - η λ) p + Hr; with `before`, from the adjoints
  * (pm, ps) of the moments, r = (1 - β1) pm + 2 (1 - β2) g ps - k p, then pm = β1 (pm - a p), ps = β2 (ps + b p).
- * Before the first product, and for a step alone (not `carry`), pm = ps = 0.
+ * Before the first product, and for a step alone (not `keepsMoments`), pm = ps = 0.
  */
 export function adamWAdjoint(
   adam: AdamW,
-  { after, before, carry }: { readonly after: boolean; readonly before: boolean; readonly carry: boolean },
-): string {
+  { after, before, carry, keepsMoments }: Between & { readonly keepsMoments: boolean },
+  product: Prologue,
+): FlatKernel {
   const { count, lane, beta1, beta2, weightDecay } = adam;
-  return wgsl`
-${output(0, "p", FLAT)}
-${output(1, "r", before ? FLAT : undefined)}
-${input(2, "hr", after ? FLAT : undefined)}
-${input(3, "stored", before ? FLAT : undefined)}
-${output(4, "p_moments", carry ? FLAT : undefined)}
-${before ? stepTable(5) : ""}
+  const next = behind(product);
+  const hr = after ? evaluatePrologue(product) : undefined;
+  return {
+    code: wgsl`
+${declarePrologue(product)}
+${output(next, "p", FLAT)}
+${output(next + 1, "r", before ? FLAT : undefined)}
+${input(next + 2, "stored", before ? FLAT : undefined)}
+${output(next + 3, "p_moments", before && keepsMoments ? FLAT : undefined)}
+${before ? stepTable(next + 4) : ""}
 ${linearMain(count)}
   let j = lane * ${lane}u + i;
   var p_next = p[j];
+#if ${after && before}
+  let r_old = r[j];
+#endif
 #if ${after}
-  p_next = ${weightDecay > 0 ? `${keep(adam)} * p_next` : "p_next"} + hr[j];
+  ${hr?.code ?? ""}
+  p_next = ${weightDecay > 0 ? `${keep(adam)} * p_next` : "p_next"} + ${hr?.value ?? ""};
   p[j] = p_next;
 #endif
 #if ${before}
   ${slopes(adam, "j")}
   var p_m = 0.0;
   var p_s = 0.0;
-  #if ${carry && after}
+  #if ${carry}
   p_m = p_moments[j];
   p_s = p_moments[${part(adam, 1)} + j];
   #endif
   r[j] = ${float(1 - beta1)} * p_m + ${float(2 * (1 - beta2))} * g * p_s - k * p_next;
-  #if ${carry}
+  #if ${keepsMoments}
   p_moments[j] = ${float(beta1)} * (p_m - a * p_next);
   p_moments[${part(adam, 1)} + j] = ${float(beta2)} * (p_s + b * p_next);
   #endif
 #endif
-}`;
+}`,
+    elements: count,
+  };
 }
 
 /** The step's tangent, for columns beside the lanes: ẇ = (1 - η λ) ẇ - a β1 ṁ + b β2 ṡ - k ġ, then ṁ and ṡ. */

@@ -27,6 +27,8 @@ export interface Broadcast extends Operand {
    * its own and the positions are those of the result.
    */
   readonly run: number;
+  /** WGSL of its elements where the kernel has them at hand: then they are neither bound nor read. */
+  readonly held?: Partial<Factor> | undefined;
 }
 
 /** One operation; its factors are numbers of leaves, and behind them of operations before it. */
@@ -59,11 +61,11 @@ const textsOf = (operations: readonly Operation[]): readonly string[] => [
 ];
 
 /**
- * WGSL with the names that text number `k` declares followed by the number: all but the first may share names. What follows
- * a dot is an element of a vector.
+ * WGSL with the names that text number `k` declares followed by the number: texts may share names with one another and
+ * with the kernel. What follows a dot is an element of a vector.
  */
 function numbered(code: string, text: string, k: number): string {
-  const names = k === 0 ? [] : declaredIn(text);
+  const names = declaredIn(text);
   return names.length === 0
     ? code
     : code.replace(new RegExp(`(?<!\\.)\\b(${names.join("|")})\\b`, "g"), `$1_${k}`);
@@ -87,7 +89,14 @@ export function evaluateChain(
   const lines: string[] = [];
   const elements = range(width);
   const texts = textsOf(operations);
-  const known = leaves.map((leaf, k) => readLeaf(leaf, k, { group, width, lines }));
+  const known = leaves.map((leaf, k) => {
+    const { held } = leaf;
+    return readLeaf(leaf, k, { group, width, lines }).map((read, e) => ({
+      ...read,
+      ...(held?.value && { value: component(held.value, width, e) }),
+      ...(held?.tangent && { tangent: component(held.tangent, width, e) }),
+    }));
+  });
   for (const { formula, factors, primal, tangent } of operations) {
     const n = known.length;
     const { functions } = formula;

@@ -2,7 +2,7 @@ import { at, float, input, type View } from "./operand.ts";
 
 /**
  * A number a kernel multiplies with: a constant, or read from a buffer, either one element or one for each inner
- * step. The step table tells `step` = t - 1; `shift` reads another step's element.
+ * step. The step table tells `inner.index` = t - 1; `shift` reads another step's element.
  */
 export interface Coefficient {
   readonly literal?: number;
@@ -22,11 +22,11 @@ export function coefficient(name: string, { inverse, ...given }: Coefficient): s
   const { literal, view, perStep, shift = 0 } = given;
   if (inverse) return `(1.0 / ${coefficient(name, given)})`;
   if (view === undefined) return float(literal ?? 0);
-  return `${name}[${at(view, perStep ? `u32(i32(step.index) + ${shift})` : "0u")}]`;
+  return `${name}[${at(view, perStep ? `u32(i32(inner.index) + ${shift})` : "0u")}]`;
 }
 
 /** Declares the step table's current row: t - 1, and what the inner optimizer has for the step. */
 export function stepTable(binding: number): string {
   return `struct Step { index: u32, constants: vec2f }
-@group(0) @binding(${binding}) var<uniform> step: Step;`;
+@group(0) @binding(${binding}) var<uniform> inner: Step;`;
 }

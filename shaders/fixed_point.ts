@@ -89,7 +89,7 @@ ${linearMain(count)}
   v[j] = f32(whole) * ${float(1 / scale.v)};
 #endif
   w[j] = f32(next) * ${float(1 / scale.w)};
-  if (${isOutside("f32(whole)", "f32(next)")}) { ${note("step.index")} }
+  if (${isOutside("f32(whole)", "f32(next)")}) { ${note("inner.index")} }
   ${watch("force")}
 }`;
 }

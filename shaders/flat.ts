@@ -2,27 +2,37 @@ import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { AFTER, type Finish } from "./lane_sum.ts";
 import { at, float, input, linearMain, output, type View } from "./operand.ts";
+import { behind, declarePrologue, evaluatePrologue, type FlatKernel, type Prologue } from "./prologue.ts";
+import { fit, inVectors, placed, vector } from "./width.ts";
 
 /** y = decay y + factor c x, elementwise over `count` elements a lane; decay and c may be read from buffers. */
 export function accumulate(
   count: number,
-  x: View,
+  x: Prologue,
   y: View,
   { decay, factor, scale }: { decay: Coefficient; factor: number; scale: Coefficient },
-): string {
-  return wgsl`
-${input(0, "xs", x)}
-${output(1, "ys", y)}
-${declareCoefficient(2, "scale", scale)}
-${stepTable(3)}
-${declareCoefficient(4, "decay", decay)}
-${linearMain(count)}
-  let y = ${decay.literal === 0 ? "0.0" : `${coefficient("decay", decay)} * ys[${at(y, "i")}]`};
-  ys[${at(y, "i")}] = y + ${float(factor)} * ${coefficient("scale", scale)} * xs[${at(x, "i")}];
-}`;
+): FlatKernel {
+  const width = fit([count, ...placed(y)]);
+  const next = behind(x);
+  const { code, value } = evaluatePrologue(x, width);
+  const old = `ys[${at(inVectors(y, width), "i")}]`;
+  const kept = decay.literal === 0 ? "" : `${coefficient("decay", decay)} * ${old} + `;
+  return {
+    code: wgsl`
+${declarePrologue(x, width)}
+${output(next, "ys", y, vector(width))}
+${declareCoefficient(next + 1, "scale", scale)}
+${stepTable(next + 2)}
+${declareCoefficient(next + 3, "decay", decay)}
+${linearMain(count / width)}
+  ${code}
+  ${old} = ${kept}${float(factor)} * ${coefficient("scale", scale)} * ${value};
+}`,
+    elements: count / width,
+  };
 }
 
-/** out[element] += factor c sum; `element` is WGSL of `step` and `lane`. */
+/** out[element] += factor c sum; `element` is WGSL of `inner` and `lane`. */
 export function addTo(
   out: View & { readonly element: string },
   { factor, scale }: { factor: number; scale: Coefficient },

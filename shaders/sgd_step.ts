@@ -1,7 +1,9 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
+import { behind, declarePrologue, evaluatePrologue, type FlatKernel, type Prologue } from "./prologue.ts";
 import { declareStatus, watch } from "./status.ts";
+import { fit, vector } from "./width.ts";
 
 /** v = μ v + g + λ w, then w = w - η v, or Nesterov's w = w - η (g + λ w + μ v). */
 export interface Sgd {
@@ -17,26 +19,33 @@ export interface Sgd {
   readonly decay: number;
 }
 
-/** One step; the state from before it goes to the trajectory where `store` says so. */
+/** One step from the gradient that comes first; the state from before it goes to the trajectory where `store` says so. */
 export function sgdStep(
   { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
   store: { readonly parameters: boolean; readonly velocity: boolean },
-): string {
+  gradient: Prologue,
+): FlatKernel {
   const flat: View = { offset: 0, lane };
-  return wgsl`
-${input(0, "gradient", flat)}
-${output(1, "parameters", flat)}
-${output(2, "velocity", velocity ? flat : undefined)}
-${output(3, "storedParameters", store.parameters ? flat : undefined)}
-${output(4, "storedVelocity", store.velocity ? flat : undefined)}
-${declareCoefficient(5, "rate", rate)}
-${declareCoefficient(6, "momentum", momentum)}
-${stepTable(7)}
-${declareStatus(8)}
-${linearMain(count)}
-  let j = lane * ${lane}u + i;
+  const width = fit([count, lane]);
+  const type = vector(width);
+  const next = behind(gradient);
+  const { code, value } = evaluatePrologue(gradient, width);
+  return {
+    code: wgsl`
+${declarePrologue(gradient, width)}
+${output(next, "parameters", flat, type)}
+${output(next + 1, "velocity", velocity ? flat : undefined, type)}
+${output(next + 2, "storedParameters", store.parameters ? flat : undefined, type)}
+${output(next + 3, "storedVelocity", store.velocity ? flat : undefined, type)}
+${declareCoefficient(next + 4, "rate", rate)}
+${declareCoefficient(next + 5, "momentum", momentum)}
+${stepTable(next + 6)}
+${declareStatus(next + 7)}
+${linearMain(count / width)}
+  let j = lane * ${lane / width}u + i;
   let w = parameters[j];
-  var v = gradient[j];
+  ${code}
+  var v = ${value};
 #if ${store.parameters}
   storedParameters[j] = w;
 #endif
@@ -57,42 +66,68 @@ ${linearMain(count)}
 #endif
   let next = w - ${coefficient("rate", rate)} * v;
   parameters[j] = next;
-  ${watch("next")}
-}`;
+  ${watch("next", width)}
+}`,
+    elements: count / width,
+  };
+}
+
+/** What is done at once of the move between two products of the reverse sweep. */
+export interface Between {
+  /** p takes in the product that ran. */
+  readonly after: boolean;
+  /** r is made for the next one. */
+  readonly before: boolean;
+  /** A product ran, and another one follows: the optimizer's state carries an adjoint from one to the other. */
+  readonly carry: boolean;
 }
 
 /**
  * Between two products of the reverse sweep: with `after`, p = p + Hr + λ r; with `before`, r = q - η p. The
  * adjoint q of the velocity is μ r; under Nesterov's rule r = q - η (1 + μ) p and q = μ (r + η p), with p and r of
- * the step after.
+ * the step after. Where the two halves are kernels of their own, q stands in r between them.
  */
 export function sgdAdjoint(
   { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
-  { after, before }: { readonly after: boolean; readonly before: boolean },
-): string {
+  { after, before, carry }: Between,
+  product: Prologue,
+): FlatKernel {
   const flat: View = { offset: 0, lane };
+  const width = fit([count, lane]);
+  const type = vector(width);
   const later: Coefficient = { ...momentum, shift: 1 };
-  const carries = after && before && velocity;
-  return wgsl`
-${output(0, "p", flat)}
-${output(1, "r", before || decay > 0 ? flat : undefined)}
-${input(2, "hr", after ? flat : undefined)}
-${before ? declareCoefficient(3, "rate", rate) : ""}
-${carries ? declareCoefficient(4, "momentum", later) : ""}
-${before ? stepTable(5) : ""}
-${linearMain(count)}
-  let j = lane * ${lane}u + i;
+  const carries = carry && velocity;
+  const moves = carries && after;
+  const next = behind(product);
+  const hr = after ? evaluatePrologue(product, width) : undefined;
+  const usesR = before || carries || (after && decay > 0);
+  return {
+    code: wgsl`
+${declarePrologue(product, width)}
+${output(next, "p", flat, type)}
+${output(next + 1, "r", usesR ? flat : undefined, type)}
+${before || (moves && nesterov) ? declareCoefficient(next + 2, "rate", rate) : ""}
+${moves ? declareCoefficient(next + 3, "momentum", later) : ""}
+${before || moves ? stepTable(next + 4) : ""}
+${linearMain(count / width)}
+  let j = lane * ${lane / width}u + i;
   var p_next = p[j];
-  var q = 0.0;
-#if ${carries && nesterov}
-  q = ${coefficient("momentum", later)} * (r[j] + ${coefficient("rate", rate)} * p_next);
+#if ${(after && usesR) || carries}
+  let r_old = r[j];
+#endif
+  var q = ${type}();
+#if ${moves && nesterov}
+  q = ${coefficient("momentum", later)} * (r_old + ${coefficient("rate", rate)} * p_next);
+#elif ${moves}
+  q = ${coefficient("momentum", later)} * r_old;
 #elif ${carries}
-  q = ${coefficient("momentum", later)} * r[j];
+  q = r_old;
 #endif
 #if ${after}
-  p_next += hr[j];
+  ${hr?.code ?? ""}
+  p_next += ${hr?.value ?? ""};
   #if ${decay > 0}
-  p_next += ${float(decay)} * r[j];
+  p_next += ${float(decay)} * r_old;
   #endif
   p[j] = p_next;
 #endif
@@ -100,8 +135,12 @@ ${linearMain(count)}
   r[j] = q - ${coefficient("rate", rate)} * (1.0 + ${coefficient("momentum", momentum)}) * p_next;
 #elif ${before}
   r[j] = q - ${coefficient("rate", rate)} * p_next;
+#elif ${carries}
+  r[j] = q;
 #endif
-}`;
+}`,
+    elements: count / width,
+  };
 }
 
 /** Tangents of w and v along the elements of α, a column each, every one with so many lanes. */
@@ -120,7 +159,7 @@ export function sgdTangent(
   const of = (name: string, given: Coefficient) =>
     coefficient(name, given.view ? { ...given, view: { ...given.view, period: lanes } } : given);
   const is = ({ view, perStep }: Coefficient) =>
-    `(lane / ${lanes}u == ${view?.offset ?? 0}u${perStep ? " + step.index" : ""})`;
+    `(lane / ${lanes}u == ${view?.offset ?? 0}u${perStep ? " + inner.index" : ""})`;
   return wgsl`
 ${output(0, "d_parameters", flat)}
 ${input(1, "d_gradient", flat)}

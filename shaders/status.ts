@@ -1,3 +1,5 @@
+import { vector, type Width } from "./width.ts";
+
 /** Declares where the smallest step index of each lane is kept at which a parameter was not finite. */
 export function declareStatus(binding: number): string {
   return `@group(0) @binding(${binding}) var<storage, read_write> status: array<atomic<u32>>;`;
@@ -9,9 +11,11 @@ export function note(step: string): string {
 }
 
 /**
- * WGSL that notes the step of the step table unless the f32 variable `name` is finite; exponent bits are tested, as
- * compilers may assume that floats are finite (WGSL, "Floating Point Evaluation").
+ * WGSL that notes the step of the step table unless the variable `name`, of so many f32, is finite; exponent bits are
+ * tested, as compilers may assume that floats are finite (WGSL, "Floating Point Evaluation").
  */
-export function watch(name: string): string {
-  return `if ((bitcast<u32>(${name}) & 0x7f800000u) == 0x7f800000u) { ${note("step.index")} }`;
+export function watch(name: string, width: Width = 1): string {
+  const words = vector(width, "u32");
+  const exponent = `${words}(0x7f800000u)`;
+  return `if (any((bitcast<${words}>(${name}) & ${exponent}) == ${exponent})) { ${note("inner.index")} }`;
 }

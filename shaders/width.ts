@@ -12,7 +12,7 @@ export const placed = (...views: readonly (View | undefined)[]): number[] =>
   views.flatMap((view) => (view ? [view.offset, view.lane] : []));
 
 /** The type of so many neighbours. */
-export const vector = (width: Width, of: "f32" | "i32" = "f32"): string =>
+export const vector = (width: Width, of: "f32" | "i32" | "u32" = "f32"): string =>
   width === 1 ? of : `vec${width}<${of}>`;
 
 /** WGSL for element `e` of vectors of that width that follow one another, in the one that holds it, named `name`. */

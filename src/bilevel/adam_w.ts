@@ -1,10 +1,18 @@
 import { type AdamW, adamWAdjoint, adamWStep, adamWTangent } from "../../shaders/adam_w_step.ts";
 import { Block } from "../gpu/block.ts";
-import type { Sequence } from "../gpu/dispatch.ts";
+import type { Entry, Sequence } from "../gpu/dispatch.ts";
 import { ProblemError } from "../graph/problem_error.ts";
 import { assertNormal } from "./float32.ts";
-import type { InnerKernels, InnerOptimizer, RingMaker, State, Tangents } from "./inner_optimizer.ts";
+import type {
+  InnerKernels,
+  InnerOptimizer,
+  PullBack,
+  RingMaker,
+  State,
+  Tangents,
+} from "./inner_optimizer.ts";
 import type { Problem } from "./problem.ts";
+import type { Supply } from "./supply.ts";
 import type { Trajectory } from "./trajectory.ts";
 import type { Vectors } from "./vectors.ts";
 
@@ -48,6 +56,7 @@ class AdamWKernels implements InnerKernels {
   readonly continues = false;
   readonly readsTrajectory = true;
   readonly once: InnerKernels["once"];
+  readonly buffers = { step: 5, pullBack: 4 };
   readonly #vectors: Vectors;
   readonly #adam: AdamW;
   /** m_{t-1}, s_{t-1} and g_t; the slot is that of state t - 1. */
@@ -65,26 +74,35 @@ class AdamWKernels implements InnerKernels {
     this.once = { vector: vectors.direction, weights: {} };
   }
 
-  step(sequence: Sequence, t: number, store: { parameters: boolean; state: boolean }): void {
+  step(
+    sequence: Sequence,
+    t: number,
+    gradient: Supply,
+    store: { parameters: boolean; state: boolean },
+  ): void {
     const vectors = this.#vectors;
-    const touched = 7 + (store.parameters ? 1 : 0) + (store.state ? 3 : 0);
-    vectors.dispatch(sequence, "inner step", this.#adam.count, touched, adamWStep(this.#adam, store), [
-      ["read", { block: vectors.gradient }],
-      ["write", { block: vectors.parameters }],
-      ["write", { block: this.state.block }],
-      store.parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
-      store.state ? ["overwrite", this.#stored.slot(t - 1)] : undefined,
-      ["uniform", vectors.row(t)],
-      ["write", { block: vectors.status }],
-    ]);
+    const touched = 6 + (store.parameters ? 1 : 0) + (store.state ? 3 : 0);
+    vectors.take(sequence, gradient, {
+      ...{ label: "inner step", count: this.#adam.count, touched },
+      atHand: { w: "w" },
+      kernel: (prologue) => adamWStep(this.#adam, store, prologue),
+      list: [
+        ["write", { block: vectors.parameters }],
+        ["write", { block: this.state.block }],
+        store.parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
+        store.state ? ["overwrite", this.#stored.slot(t - 1)] : undefined,
+        ["uniform", vectors.row(t)],
+        ["write", { block: vectors.status }],
+      ],
+    });
   }
 
-  pullBack(sequence: Sequence, t: number, { after, before }: { after: boolean; before: boolean }): void {
-    this.#adjoint(sequence, t, { after, before, carry: before });
+  pullBack(sequence: Sequence, t: number, move: PullBack): void {
+    this.#adjoint(sequence, t, { ...move, keepsMoments: true });
   }
 
   pullOnce(sequence: Sequence, t: number): void {
-    this.#adjoint(sequence, t, { after: false, before: true, carry: false });
+    this.#adjoint(sequence, t, { after: undefined, before: true, carry: false, keepsMoments: false });
   }
 
   /** No coefficient is learned. */
@@ -99,7 +117,7 @@ class AdamWKernels implements InnerKernels {
     const vectors = this.#vectors;
     const { count, lanes } = this.#adam;
     const code = adamWTangent(this.#adam, columns);
-    const list: Parameters<Vectors["dispatch"]>[5] = [
+    const list: readonly Entry[] = [
       ["write", { block: parameters }],
       ["read", { block: gradient }],
       ["write", { block: state! }],
@@ -112,18 +130,21 @@ class AdamWKernels implements InnerKernels {
   #adjoint(
     sequence: Sequence,
     t: number,
-    product: { after: boolean; before: boolean; carry: boolean },
+    { after, before, carry, keepsMoments }: PullBack & { readonly keepsMoments: boolean },
   ): void {
     const vectors = this.#vectors;
-    const { after, before, carry } = product;
-    const code = adamWAdjoint(this.#adam, product);
-    vectors.dispatch(sequence, "adjoint step", this.#adam.count, before ? 10 : 3, code, [
-      ["write", { block: vectors.adjoint }],
-      before ? ["overwrite", { block: vectors.direction }] : undefined,
-      after ? ["read", { block: vectors.curvature }] : undefined,
-      before ? ["read", this.#stored.slot(t - 1)] : undefined,
-      carry ? [after ? "write" : "overwrite", { block: this.#momentAdjoint }] : undefined,
-      before ? ["uniform", vectors.row(t)] : undefined,
-    ]);
+    const between = { after: after !== undefined, before, carry, keepsMoments };
+    vectors.take(sequence, after, {
+      ...{ label: "adjoint step", count: this.#adam.count, touched: before ? 9 : 2 },
+      atHand: before ? { direction: "r_old" } : {},
+      kernel: (prologue) => adamWAdjoint(this.#adam, between, prologue),
+      list: [
+        ["write", { block: vectors.adjoint }],
+        before ? [after ? "write" : "overwrite", { block: vectors.direction }] : undefined,
+        before ? ["read", this.#stored.slot(t - 1)] : undefined,
+        before && keepsMoments ? [carry ? "write" : "overwrite", { block: this.#momentAdjoint }] : undefined,
+        before ? ["uniform", vectors.row(t)] : undefined,
+      ],
+    });
   }
 }

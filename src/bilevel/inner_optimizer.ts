@@ -2,6 +2,7 @@ import type { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
 import type { Problem } from "./problem.ts";
 import type { Settings } from "./settings.ts";
+import type { Supply } from "./supply.ts";
 import type { Trajectory } from "./trajectory.ts";
 import type { Vectors, Weights } from "./vectors.ts";
 
@@ -16,7 +17,7 @@ export interface InnerOptimizer<H extends string = string> {
   readonly settings?: Settings;
   /** Is the rule just v = μ v + ∇L, w = w - η v? */
   readonly heavyBall?: boolean;
-  /** Two numbers for the step table's row of step t = 1 … T, `step.constants` in kernels. */
+  /** Two numbers for the step table's row of step t = 1 … T, `inner.constants` in kernels. */
   constants?(t: number): readonly [number, number];
   /** Its kernels for the vectors of one unroll. `ring` makes a ring of as many states as the unroll stores. */
   prepare(problem: Problem, vectors: Vectors, ring: RingMaker): InnerKernels;
@@ -29,6 +30,16 @@ export type RingMaker = (label: string, vectors?: number) => Trajectory;
 export interface State {
   readonly block: Block;
   readonly vectors: number;
+}
+
+/** A move between the product at step t+1 and that at step t, or half of it. */
+export interface PullBack {
+  /** H_ww r of step t+1: p becomes dE/dw_t. */
+  readonly after: Supply | undefined;
+  /** r becomes dE/dg_t and the adjoint of the state that of step t-1. */
+  readonly before: boolean;
+  /** There is a product on either side: the adjoint of the state goes over from one to the other. */
+  readonly carry: boolean;
 }
 
 /** Tangents of w, of the inner gradient and of the optimizer's state, for several directions in α at once. */
@@ -60,13 +71,11 @@ export interface InnerKernels {
    * `pullOnce` writes it.
    */
   readonly once: { readonly vector: Block; readonly weights: Weights };
-  /** (w, state) of step t-1 ← of step t, from ∇L. What is to be stored goes to the rings first. */
-  step(sequence: Sequence, t: number, store: { parameters: boolean; state: boolean }): void;
-  /**
-   * With `after` the product at step t+1 is done: p becomes dE/dw_t. With `before` another one follows: r becomes
-   * dE/dg_t and the adjoint of the state that of step t-1.
-   */
-  pullBack(sequence: Sequence, t: number, product: { after: boolean; before: boolean }): void;
+  /** The most storage buffers that `step` and `pullBack` bind, beside those of what they take. */
+  readonly buffers: { readonly step: number; readonly pullBack: number };
+  /** (w, state) of step t ← of step t-1, from ∇L. What is to be stored goes to the rings first. */
+  step(sequence: Sequence, t: number, gradient: Supply, store: { parameters: boolean; state: boolean }): void;
+  pullBack(sequence: Sequence, t: number, move: PullBack): void;
   /** The vector of `once`, right after step t. */
   pullOnce(sequence: Sequence, t: number): void;
   /** What dE/dη_t and dE/dμ_t get in the reverse sweep, after `pullBack`; `newest`: the state is that of step t. */

@@ -3,17 +3,31 @@ import { Arena } from "../gpu/arena.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { type LeafBindings, Program, type ProgramOptions } from "../graph/program.ts";
+import type { LeafHalf } from "../graph/placement.ts";
+import { type LeafBindings, type Output, Program, type ProgramOptions } from "../graph/program.ts";
 import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Columns } from "./columns.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
-import type { Vectors } from "./vectors.ts";
+import type { Supply } from "./supply.ts";
+import { ACCUMULATE_BUFFERS, type Vectors } from "./vectors.ts";
+
+/**
+ * Is half of a Hessian product wanted, and is it to stand in its vector? An open one is not written: what takes it, before
+ * any other program runs, does its last elementwise steps itself.
+ */
+export type Half = boolean | "open";
 
 /** What a Hessian product is asked for: the half in w, H_ww r, the half in α, H_αw r, or both. */
 export interface ProductHalves {
-  readonly parameters: boolean;
-  readonly hyper: boolean;
+  readonly parameters: Half;
+  readonly hyper: Half;
+}
+
+/** The halves of a product, for the kernels that take them. */
+export interface Products {
+  readonly parameters: Supply;
+  readonly hyper: Supply;
 }
 
 /** A point of the inner loop: the step t, whose batch is taken, and where w is. */
@@ -36,7 +50,8 @@ export class Programs {
   readonly #gpu: Gpu;
   readonly #made = new Map<string, Program>();
   readonly #prelude: Program;
-  readonly #gradient: Program;
+  /** The inner gradient that was recorded last: its activations are in memory. */
+  #gradient: Program | undefined;
 
   constructor(problem: Problem, vectors: Vectors, gpu: Gpu) {
     this.#problem = problem;
@@ -44,10 +59,6 @@ export class Programs {
     this.#gpu = gpu;
     this.outerLoss = new Block("E", "bookkeeping", 4 * LOSS_LANE * problem.lanes);
     this.#prelude = this.#program("once an outer step", () => ({ outputs: [], keep: this.#invariants() }));
-    this.#gradient = this.#program("inner gradient", () => ({
-      outputs: [{ tensor: problem.inner.traced.parameters, primal: this.#wVector(vectors.gradient) }],
-      after: [this.#prelude],
-    }));
   }
 
   /** Settles where everything is in memory; called once, when all is recorded. */
@@ -68,7 +79,15 @@ export class Programs {
 
   /** ∇_w L; its activations stay in memory for `frozenProduct` and `columnProducts`. */
   innerGradient(sequence: Sequence, point: Point): void {
+    this.#gradient = this.#innerGradient({ open: false });
     this.#gradient.record(sequence, this.#leaves(point));
+  }
+
+  /** The same, left open for the inner step. */
+  openGradient(sequence: Sequence, point: Point): Supply {
+    this.#gradient = this.#innerGradient({ open: true });
+    this.#gradient.record(sequence, this.#leaves(point));
+    return this.#supply(this.#gradient, this.#problem.inner.traced.parameters, point);
   }
 
   /** p ← ∇_w E */
@@ -102,35 +121,35 @@ export class Programs {
   }
 
   /** (H_ww x, H_αw x) */
-  product(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): void {
-    const program = this.#program(`product ${nameOf(halves)}`, () => ({
-      ...this.#product(halves),
-      after: [this.#prelude],
-    }));
-    program.record(sequence, this.#leaves(point, x));
+  product(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
+    const options = () => ({ ...this.#product(halves), after: [this.#prelude] });
+    const program = this.#program(`product ${nameOf(halves)}`, options, { halves });
+    return this.#multiply(program, sequence, point, x);
   }
 
-  /** The same where `innerGradient` was last recorded: tangents alone, as all values are in memory. */
-  frozenProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): void {
-    this.#frozen(halves).record(sequence, this.#leaves(point, x));
+  /** The same where an inner gradient was last recorded: tangents alone, as all values are in memory. */
+  frozenProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
+    return this.#multiply(this.#frozen(halves, this.#lender), sequence, point, x);
   }
 
-  /** Does a frozen product read w itself, beside the activations? */
+  /** Does a frozen product right after an inner step read w itself, beside the activations? */
   readsState(halves: ProductHalves): boolean {
-    return this.#frozen(halves).reads(this.#problem.leaves.parameters);
+    return this.#frozen(halves, this.#innerGradient({ open: true })).reads(this.#problem.leaves.parameters);
   }
 
   /** H_ww ẇ + H_wα α̇ of all columns, where `innerGradient` was last recorded. */
   columnProducts(sequence: Sequence, point: Point, columns: Columns): void {
     const { leaves, inner } = this.#problem;
     const { parameters, hyper, gradient, count, lane } = columns;
-    const program = this.#program(`products of ${count} columns`, () => ({
+    const lender = this.#lender;
+    const options = () => ({
       outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
       seeds: new Map([[leaves.parameters, lane.w], ...(hyper ? [[leaves.hyper, lane.a] as const] : [])]),
-      after: [this.#prelude, this.#gradient],
+      after: [this.#prelude, lender],
       lanes: count * this.#problem.lanes,
       points: this.#problem.lanes,
-    }));
+    });
+    const program = this.#program(`products of ${count} columns`, options, { after: lender.name });
     const tangent = new Map([
       [leaves.parameters, { block: parameters }],
       ...(hyper ? [[leaves.hyper, { block: hyper }] as const] : []),
@@ -138,23 +157,73 @@ export class Programs {
     program.record(sequence, { ...this.#leaves(point), tangent });
   }
 
-  #frozen(halves: ProductHalves): Program {
-    return this.#program(`frozen product ${nameOf(halves)}`, () => ({
-      ...this.#product(halves),
-      after: [this.#prelude, this.#gradient],
+  get #lender(): Program {
+    if (this.#gradient === undefined) throw new Error("no inner gradient was recorded before");
+    return this.#gradient;
+  }
+
+  #innerGradient({ open }: { open: boolean }): Program {
+    const { gradient, optimizer } = this.#vectors;
+    return this.#program(open ? "inner gradient" : "inner gradient, written", () => ({
+      outputs: [
+        {
+          tensor: this.#problem.inner.traced.parameters,
+          primal: this.#wVector(gradient),
+          taker: open ? { buffers: optimizer.buffers.step, holds: [this.#w] } : undefined,
+        },
+      ],
+      after: [this.#prelude],
     }));
+  }
+
+  #frozen(halves: ProductHalves, gradient: Program): Program {
+    const options = () => ({ ...this.#product(halves), after: [this.#prelude, gradient] });
+    return this.#program(`frozen product ${nameOf(halves)}`, options, { halves, after: gradient.name });
   }
 
   #product({ parameters, hyper }: ProductHalves): Pick<ProgramOptions, "outputs" | "seeds"> {
     const { traced } = this.#problem.inner;
-    const { curvature, mixed, lane } = this.#vectors;
+    const { curvature, mixed, lane, optimizer } = this.#vectors;
+    const outputs: Output[] = [];
+    if (parameters) {
+      const taker = { buffers: optimizer.buffers.pullBack, holds: [this.#direction] };
+      const tangent = this.#wVector(curvature);
+      outputs.push({ tensor: traced.parameters, tangent, taker: parameters === "open" ? taker : undefined });
+    }
+    if (hyper && traced.dependsOn.hyper) {
+      const taker = { buffers: ACCUMULATE_BUFFERS };
+      const tangent = this.#aVector(mixed);
+      outputs.push({ tensor: traced.hyper, tangent, taker: hyper === "open" ? taker : undefined });
+    }
+    return { outputs, seeds: new Map([[this.#problem.leaves.parameters, lane.w]]) };
+  }
+
+  #multiply(program: Program, sequence: Sequence, point: Point, x: Block): Products {
+    const { traced } = this.#problem.inner;
+    program.record(sequence, this.#leaves(point, x));
     return {
-      outputs: [
-        ...(parameters ? [{ tensor: traced.parameters, tangent: this.#wVector(curvature) }] : []),
-        ...(hyper && traced.dependsOn.hyper ? [{ tensor: traced.hyper, tangent: this.#aVector(mixed) }] : []),
-      ],
-      seeds: new Map([[this.#problem.leaves.parameters, lane.w]]),
+      parameters: this.#supply(program, traced.parameters, point, x),
+      hyper: this.#supply(program, traced.hyper, point, x),
     };
+  }
+
+  /** An output for the kernels that take it. */
+  #supply(program: Program, output: Tensor, point: Point, x?: Block): Supply {
+    return ({ w, direction } = {}) => {
+      const held = new Map<LeafHalf, string>([
+        ...(w === undefined ? [] : [[this.#w, w] as const]),
+        ...(direction === undefined ? [] : [[this.#direction, direction] as const]),
+      ]);
+      return program.prologue(output, this.#leaves(point, x), held);
+    };
+  }
+
+  get #w(): LeafHalf {
+    return [this.#problem.leaves.parameters, "primal"];
+  }
+
+  get #direction(): LeafHalf {
+    return [this.#problem.leaves.parameters, "tangent"];
   }
 
   #wVector(block: Block) {
@@ -179,9 +248,10 @@ export class Programs {
     return { primal, tangent: direction && new Map([[leaves.parameters, { block: direction }]]) };
   }
 
-  /** The program of that name; made at its first use. */
-  #program(name: string, options: () => UnplacedProgram): Program {
-    let program = this.#made.get(name);
+  /** The program of that name, where several share it the `variant`; made at its first use. */
+  #program(name: string, options: () => UnplacedProgram, variant: object = {}): Program {
+    const key = `${name} ${JSON.stringify(variant)}`;
+    let program = this.#made.get(key);
     if (program === undefined) {
       program = new Program({
         name,
@@ -189,7 +259,7 @@ export class Programs {
         ...options(),
         adapter: this.#gpu.traits,
       });
-      this.#made.set(name, program);
+      this.#made.set(key, program);
     }
     return program;
   }
@@ -210,6 +280,5 @@ export class Programs {
   }
 }
 
-function nameOf({ parameters, hyper }: ProductHalves): string {
-  return [...(parameters ? ["w"] : []), ...(hyper ? ["α"] : [])].join(" ");
-}
+const nameOf = ({ parameters, hyper }: ProductHalves) =>
+  [...(parameters ? ["w"] : []), ...(hyper ? ["α"] : [])].join(" ");

@@ -1,10 +1,18 @@
 import { type Sgd, sgdAdjoint, sgdStep, sgdTangent } from "../../shaders/sgd_step.ts";
 import { Block, type Resource } from "../gpu/block.ts";
-import type { Sequence } from "../gpu/dispatch.ts";
+import type { Entry, Sequence } from "../gpu/dispatch.ts";
 import { ProblemError } from "../graph/problem_error.ts";
-import type { InnerKernels, InnerOptimizer, RingMaker, State, Tangents } from "./inner_optimizer.ts";
+import type {
+  InnerKernels,
+  InnerOptimizer,
+  PullBack,
+  RingMaker,
+  State,
+  Tangents,
+} from "./inner_optimizer.ts";
 import type { Problem } from "./problem.ts";
 import { coefficientOf, type Rate } from "./rate.ts";
+import type { Supply } from "./supply.ts";
 import type { Trajectory } from "./trajectory.ts";
 import type { Vectors, Weights } from "./vectors.ts";
 
@@ -50,6 +58,7 @@ class SgdKernels implements InnerKernels {
   readonly continues = true;
   readonly readsTrajectory: boolean;
   readonly once: InnerKernels["once"];
+  readonly buffers = { step: 7, pullBack: 4 };
   readonly #vectors: Vectors;
   readonly #lanes: number;
   readonly #rule: Sgd;
@@ -81,36 +90,51 @@ class SgdKernels implements InnerKernels {
     this.once = { vector: vectors.adjoint, weights };
   }
 
-  step(sequence: Sequence, t: number, { parameters, state }: { parameters: boolean; state: boolean }): void {
+  step(
+    sequence: Sequence,
+    t: number,
+    gradient: Supply,
+    { parameters, state }: { parameters: boolean; state: boolean },
+  ): void {
     const vectors = this.#vectors;
-    const { rate, momentum } = this.#rule;
+    const { count, rate, momentum } = this.#rule;
     const velocity = state && this.#stored !== undefined;
-    const code = sgdStep(this.#rule, { parameters, velocity });
-    vectors.dispatch(sequence, "inner step", this.#rule.count, this.state ? 5 : 3, code, [
-      ["read", { block: vectors.gradient }],
-      ["write", { block: vectors.parameters }],
-      this.state && ["write", { block: this.state.block }],
-      parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
-      velocity ? ["overwrite", this.#stored!.slot(t - 1)] : undefined,
-      vectors.coefficient(rate),
-      this.state && vectors.coefficient(momentum),
-      ["uniform", vectors.row(t)],
-      ["write", { block: vectors.status }],
-    ]);
+    vectors.take(sequence, gradient, {
+      ...{ label: "inner step", count, touched: this.state ? 4 : 2 },
+      atHand: { w: "w" },
+      kernel: (prologue) => sgdStep(this.#rule, { parameters, velocity }, prologue),
+      list: [
+        ["write", { block: vectors.parameters }],
+        this.state && ["write", { block: this.state.block }],
+        parameters ? ["overwrite", vectors.storedParameters.slot(t - 1)] : undefined,
+        velocity ? ["overwrite", this.#stored!.slot(t - 1)] : undefined,
+        vectors.coefficient(rate),
+        this.state && vectors.coefficient(momentum),
+        ["uniform", vectors.row(t)],
+        ["write", { block: vectors.status }],
+      ],
+    });
   }
 
-  pullBack(sequence: Sequence, t: number, product: { after: boolean; before: boolean }): void {
+  pullBack(sequence: Sequence, t: number, { after, before, carry }: PullBack): void {
     const vectors = this.#vectors;
     const { count, rate, momentum, velocity, decay } = this.#rule;
-    const { after, before } = product;
-    vectors.dispatch(sequence, "adjoint step", count, 4, sgdAdjoint(this.#rule, product), [
-      ["write", { block: vectors.adjoint }],
-      before || decay > 0 ? [after ? "write" : "overwrite", { block: vectors.direction }] : undefined,
-      after ? ["read", { block: vectors.curvature }] : undefined,
-      before ? vectors.coefficient(rate) : undefined,
-      after && before && velocity ? vectors.coefficient(momentum) : undefined,
-      before ? ["uniform", vectors.row(t)] : undefined,
-    ]);
+    const carries = carry && velocity;
+    const readsR = carries || (after !== undefined && decay > 0);
+    const usesR = before || readsR;
+    const moves = carries && after !== undefined;
+    vectors.take(sequence, after, {
+      ...{ label: "adjoint step", count, touched: 3 },
+      atHand: usesR ? { direction: "r_old" } : {},
+      kernel: (prologue) => sgdAdjoint(this.#rule, { after: after !== undefined, before, carry }, prologue),
+      list: [
+        ["write", { block: vectors.adjoint }],
+        usesR ? [after || readsR ? "write" : "overwrite", { block: vectors.direction }] : undefined,
+        before ? vectors.coefficient(rate) : undefined,
+        moves ? vectors.coefficient(momentum) : undefined,
+        before || moves ? ["uniform", vectors.row(t)] : undefined,
+      ],
+    });
   }
 
   pullOnce(): void {}
@@ -137,7 +161,7 @@ class SgdKernels implements InnerKernels {
     const { count, rate, momentum } = this.#rule;
     const lanes = this.#lanes;
     const code = sgdTangent(this.#rule, { lanes });
-    const list: Parameters<Vectors["dispatch"]>[5] = [
+    const list: readonly Entry[] = [
       ["write", { block: parameters }],
       ["read", { block: gradient }],
       this.state && ["write", { block: state! }],

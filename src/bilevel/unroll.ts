@@ -1,14 +1,15 @@
 import type { View } from "../../shaders/operand.ts";
 import { Block, type Resource } from "../gpu/block.ts";
-import { bindings, Sequence } from "../gpu/dispatch.ts";
+import { bindings, type Entry, Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { ProblemError } from "../graph/problem_error.ts";
 import { Columns } from "./columns.ts";
 import { FixedPoint, type FixedPointOptions } from "./fixed_point.ts";
 import type { RecordedSum } from "./lane_sums.ts";
 import type { Problem } from "./problem.ts";
-import { type Point, type ProductHalves, Programs } from "./programs.ts";
+import { type Point, type ProductHalves, type Products, Programs } from "./programs.ts";
 import { type Rate, startOf } from "./rate.ts";
+import type { Supply } from "./supply.ts";
 import { Vectors, type Weights } from "./vectors.ts";
 
 /** With them the host's memory is about full. */
@@ -139,8 +140,8 @@ export class Unroll {
    * not said) what the optimizer's adjoint needs of the step.
    */
   innerStep(t: number, { store, state = store }: { store: boolean; state?: boolean }): void {
-    this.innerGradient(t);
-    this.vectors.optimizer.step(this.main, t, { parameters: store, state });
+    const gradient = this.#programs.openGradient(this.main, this.#current(t));
+    this.vectors.optimizer.step(this.main, t, gradient, { parameters: store, state });
   }
 
   /** All T inner steps; the last `slots` states before a step are stored. */
@@ -164,7 +165,8 @@ export class Unroll {
   /** h += the ∇_α E that was put aside. */
   addDirect(): void {
     if (!this.#problem.outer.traced.dependsOn.hyper) return;
-    this.vectors.addToHypergradient(this.main, this.steps, this.vectors.direct);
+    const { vectors } = this;
+    vectors.addToHypergradient(this.main, this.steps, vectors.standing(vectors.direct, "a"));
   }
 
   /** h ← 0. */
@@ -174,21 +176,32 @@ export class Unroll {
 
   /**
    * From the product at t + 1, H_ww r, to r = dE/dg_t of the next one: p ← dE/dw_t, and the adjoint of step t. At
-   * t = T no product went before.
+   * t = T no product went before. An open one went right before.
    */
-  pullBack(t: number): void {
-    this.vectors.optimizer.pullBack(this.main, t, { after: t < this.steps, before: true });
+  pullBack(t: number, { parameters = this.#curvature }: Partial<Products> = {}): void {
+    const carry = t < this.steps;
+    this.vectors.optimizer.pullBack(this.main, t, {
+      ...{ after: carry ? parameters : undefined, before: true, carry },
+    });
+  }
+
+  /** The same in two halves, with something between them. */
+  pullBackAround(t: number, { parameters = this.#curvature }: Partial<Products>, between: () => void): void {
+    const { optimizer } = this.vectors;
+    optimizer.pullBack(this.main, t, { after: parameters, before: false, carry: true });
+    between();
+    optimizer.pullBack(this.main, t, { after: undefined, before: true, carry: true });
   }
 
   /** p ← dE/dw_0 after the last product, when all T steps were pulled back. It goes to h. */
-  pullBackToStart(): void {
-    this.vectors.optimizer.pullBack(this.main, 0, { after: true, before: false });
+  pullBackToStart({ parameters = this.#curvature }: Partial<Products> = {}): void {
+    this.vectors.optimizer.pullBack(this.main, 0, { after: parameters, before: false, carry: false });
     this.vectors.addStart(this.main);
   }
 
   /** (H_ww r, H_αw r) of step t, at the stored w_{t-1} or `at` another place. */
-  product(t: number, halves: ProductHalves, at: Resource = this.storedState(t - 1)): void {
-    this.#programs.product(this.main, { t, w: at }, this.vectors.direction, halves);
+  product(t: number, halves: ProductHalves, at: Resource = this.storedState(t - 1)): Products {
+    return this.#programs.product(this.main, { t, w: at }, this.vectors.direction, halves);
   }
 
   /** w_t in the ring. */
@@ -216,11 +229,11 @@ export class Unroll {
    * H_αw g at w_{t-1}, with `parameters` also H_ww g, right after `innerStep(t)` and `outerGradient()`: what the inner
    * gradient left in memory is not computed again. Where the inner optimizer is not plain SGD, its own r stands for g.
    */
-  productAlongOuterGradient(t: number, halves: ProductHalves): void {
+  productAlongOuterGradient(t: number, halves: ProductHalves): Products {
     const { optimizer } = this.vectors;
     optimizer.pullOnce(this.main, t);
     const point = this.readsState(halves) ? { t, w: this.storedState(t - 1) } : this.#current(t);
-    this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves);
+    return this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves);
   }
 
   /** Does such a product read w_{t-1} itself, beside the activations that it left? */
@@ -233,11 +246,18 @@ export class Unroll {
     return this.vectors.optimizer.once.weights;
   }
 
-  /** h ← decay h + weight H_αw r. */
-  addMixed(t: number, weights: Weights = {}): void {
-    const { mixed } = this.vectors;
+  /** h ← decay h + weight H_αw r; if the product is open, right after it. */
+  addMixed(t: number, weights: Weights = {}, { hyper = this.#mixed }: Partial<Products> = {}): void {
     if (this.hasMixed || (weights.decay !== undefined && weights.decay !== 1))
-      this.vectors.addToHypergradient(this.main, t, mixed, weights);
+      this.vectors.addToHypergradient(this.main, t, hyper, weights);
+  }
+
+  get #curvature(): Supply {
+    return this.vectors.standing(this.vectors.curvature, "w");
+  }
+
+  get #mixed(): Supply {
+    return this.vectors.standing(this.vectors.mixed, "a");
   }
 
   /** Another vector like w, for an estimator's own use. */
@@ -268,12 +288,12 @@ export class Unroll {
   }
 
   /** A kernel of an estimator's own over the elements of vectors like w; `touched` numbers of each. */
-  elementwise(label: string, touched: number, code: string, list: Parameters<typeof bindings>): void {
+  elementwise(label: string, touched: number, code: string, list: readonly Entry[]): void {
     this.vectors.dispatch(this.main, label, this.flat.count, touched, code, list);
   }
 
   /** A kernel of an estimator's own, a workgroup for each lane. */
-  perLane(label: string, code: string, flops: number, list: Parameters<typeof bindings>): void {
+  perLane(label: string, code: string, flops: number, list: readonly Entry[]): void {
     this.main.add({
       label,
       code,
@@ -304,8 +324,8 @@ export class Unroll {
   }
 
   /** (H_ww x, H_αw x) where `innerGradient` was last computed: tangents alone, as all values are in memory. */
-  frozenProduct(x: Block, halves: ProductHalves, t = this.steps): void {
-    this.#programs.frozenProduct(this.main, this.#current(t), x, halves);
+  frozenProduct(x: Block, halves: ProductHalves, t = this.steps): Products {
+    return this.#programs.frozenProduct(this.main, this.#current(t), x, halves);
   }
 
   /** The inner loop in whole numbers. */

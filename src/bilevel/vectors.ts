@@ -3,12 +3,15 @@ import { fill, stridedCopy } from "../../shaders/copy.ts";
 import { accumulate, addTo } from "../../shaders/flat.ts";
 import { dot } from "../../shaders/lane_sum.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
+import type { FlatKernel, Prologue } from "../../shaders/prologue.ts";
 import { align, Block, OFFSET_ALIGNMENT, type Resource, type Role } from "../gpu/block.ts";
-import { type Binding, bindings, type Sequence } from "../gpu/dispatch.ts";
+import { bindings, type Entry, type Sequence } from "../gpu/dispatch.ts";
+import { nothing } from "../graph/bound_prologue.ts";
 import type { InnerKernels, RingMaker } from "./inner_optimizer.ts";
 import { LaneSums } from "./lane_sums.ts";
 import type { Problem } from "./problem.ts";
 import { type Coefficient, coefficientOf } from "./rate.ts";
+import { type AtHand, type Supply, standing } from "./supply.ts";
 import { Trajectory } from "./trajectory.ts";
 
 /** y ← decay y + factor x, with `rate` decay y + factor η_t x, with its inverse decay y + factor / η_t x. */
@@ -17,6 +20,19 @@ export interface Weights {
   readonly decay?: number | Block;
   readonly factor?: number;
   readonly rate?: boolean | "inverse";
+}
+
+/** The most storage buffers that a sum into a vector binds, beside those of what it takes. */
+export const ACCUMULATE_BUFFERS = 3;
+
+/** A kernel behind a prologue. */
+interface Taking {
+  readonly label: string;
+  readonly count: number;
+  readonly touched: number;
+  readonly atHand?: AtHand;
+  readonly kernel: (prologue: Prologue) => FlatKernel;
+  readonly list: readonly Entry[];
 }
 
 /** No inner step diverged. */
@@ -163,10 +179,17 @@ export class Vectors {
   }
 
   /** h ← decay h + weight x, for a vector x like α. */
-  addToHypergradient(sequence: Sequence, t: number, x: Block, weights: Weights = {}): void {
-    const flat: View = { offset: 0, lane: this.lane.a };
+  addToHypergradient(sequence: Sequence, t: number, x: Supply, weights: Weights = {}): void {
+    const to: View = { offset: 0, lane: this.lane.a };
     const count = this.#problem.leaves.hyperLayout.size;
-    this.#accumulate(sequence, t, { x, y: this.hypergradient, count, from: flat, to: flat }, weights);
+    this.#accumulate(sequence, t, { x, y: this.hypergradient, count, to }, weights);
+  }
+
+  /** A vector like w, or like α, that stands in a block. */
+  standing(block: Block, like: "w" | "a"): Supply {
+    const { leaves, lanes } = this.#problem;
+    const layout = like === "w" ? leaves.parameterLayout : leaves.hyperLayout;
+    return standing(block, { view: { offset: 0, lane: this.lane[like] }, count: layout.size, lanes });
   }
 
   /** Another vector like w. */
@@ -176,20 +199,19 @@ export class Vectors {
 
   /** y ← decay y + weight x, for vectors like w. */
   add(sequence: Sequence, t: number, y: Block, x: Block, weights: Weights): void {
-    const flat: View = { offset: 0, lane: this.lane.w };
+    const to: View = { offset: 0, lane: this.lane.w };
     const count = this.#problem.leaves.parameterLayout.size;
-    this.#accumulate(sequence, t, { x, y, count, from: flat, to: flat }, weights);
+    this.#accumulate(sequence, t, { x: this.standing(x, "w"), y, count, to }, weights);
   }
 
   /** The group of h that belongs to w_0 += p. */
   addStart(sequence: Sequence): void {
     const { start, leaves, steps } = this.#problem;
     if (start === undefined) return;
-    const from: View = { offset: 0, lane: this.lane.w };
     const to: View = { offset: leaves.hyperLayout.offset(start), lane: this.lane.a };
     const count = leaves.parameterLayout.size;
-    const ends = { x: this.adjoint, y: this.hypergradient, count, from, to };
-    this.#accumulate(sequence, steps, ends, {});
+    const x = this.standing(this.adjoint, "w");
+    this.#accumulate(sequence, steps, { x, y: this.hypergradient, count, to }, {});
   }
 
   /** Element `offset` (+ t - 1, if there is one for each step) of h += weight ⟨a, b⟩, for vectors like w. */
@@ -202,7 +224,7 @@ export class Vectors {
     { factor = 1, rate = false }: Weights,
   ): void {
     const flat: View = { offset: 0, lane: this.lane.w };
-    const out = { offset, lane: this.lane.a, element: perStep ? "step.index" : "0u" };
+    const out = { offset, lane: this.lane.a, element: perStep ? "inner.index" : "0u" };
     const views = [flat, flat, out] as const;
     this.#dots(
       sequence,
@@ -258,23 +280,23 @@ export class Vectors {
   #accumulate(
     sequence: Sequence,
     t: number,
-    { x, y, count, from, to }: { x: Block; y: Block; count: number; from: View; to: View },
+    { x, y, count, to }: { x: Supply; y: Block; count: number; to: View },
     { decay = 1, factor = 1, rate = false }: Weights,
   ): void {
     const scale = this.#scale(rate);
     const read = decay instanceof Block ? decay : undefined;
-    const code = accumulate(count, from, to, {
-      decay: typeof decay === "number" ? { literal: decay } : { view: { offset: 0, lane: CONTRACTION_LANE } },
-      factor,
-      scale,
+    const kept: Coefficient =
+      typeof decay === "number" ? { literal: decay } : { view: { offset: 0, lane: CONTRACTION_LANE } };
+    this.take(sequence, x, {
+      ...{ label: "accumulate", count, touched: 2 },
+      kernel: (prologue) => accumulate(count, prologue, to, { decay: kept, factor, scale }),
+      list: [
+        [decay === 0 ? "overwrite" : "write", { block: y }],
+        this.coefficient(scale),
+        ["uniform", this.row(t)],
+        read && ["read", { block: read }],
+      ],
     });
-    this.dispatch(sequence, "accumulate", count, 3, code, [
-      ["read", { block: x }],
-      [decay === 0 ? "overwrite" : "write", { block: y }],
-      this.coefficient(scale),
-      ["uniform", this.row(t)],
-      read && ["read", { block: read }],
-    ]);
   }
 
   #clear(sequence: Sequence, block: Block, count: number, lane: number, lanes?: number): void {
@@ -297,6 +319,32 @@ export class Vectors {
     return { block: this.#table, offset: OFFSET_ALIGNMENT * (t - 1), size: 16, dynamic: true };
   }
 
+  /**
+   * A kernel that takes the elements of a vector; `touched` are the other numbers that it reads or writes for each, and
+   * `list` is bound behind what its prologue binds.
+   */
+  take(
+    sequence: Sequence,
+    vector: Supply | undefined,
+    { label, count, touched, atHand, kernel, list }: Taking,
+  ): void {
+    const { lanes } = this.#problem;
+    sequence.add(() => {
+      const prologue = vector?.(atHand) ?? nothing;
+      const { code, elements } = kernel(prologue);
+      return [
+        {
+          label: [...prologue.names, label].join(", "),
+          code,
+          bindings: bindings(...prologue.bound, ...list),
+          grid: linearGrid(elements, lanes),
+          flops: touched * count + prologue.flops,
+          bytes: 4 * touched * count * lanes + prologue.bytes,
+        },
+      ];
+    });
+  }
+
   /** A kernel over `count` elements of each of `lanes` that reads or writes `touched` numbers for each. */
   dispatch(
     sequence: Sequence,
@@ -304,16 +352,14 @@ export class Vectors {
     count: number,
     touched: number,
     code: string,
-    list: Parameters<typeof bindings>,
+    list: readonly Entry[],
     lanes = this.#problem.lanes,
   ): void {
-    const bound: Binding[] = bindings(...list);
-    const grid = linearGrid(count, lanes);
     sequence.add({
       label,
       code,
-      bindings: bound,
-      grid,
+      bindings: bindings(...list),
+      grid: linearGrid(count, lanes),
       flops: touched * count,
       bytes: 4 * touched * count * lanes,
     });

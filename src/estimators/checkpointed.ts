@@ -33,9 +33,7 @@ export function checkpointed({ every }: { every?: number } = {}): Estimator {
       const isLastOfSegment = (t: number) => t === steps || t % length === 0;
       reverseSweep(unroll, {
         length: steps,
-        before(t) {
-          if (t < steps && isLastOfSegment(t)) replay(t - length);
-        },
+        before: (t) => (t < steps && isLastOfSegment(t) ? () => replay(t - length) : undefined),
         optimizerTerms: (t) => unroll.addOptimizerTerms(t, { newest: isLastOfSegment(t) }),
       });
       if (end) unroll.restore(end);

@@ -43,7 +43,7 @@ export function drmad(): Estimator {
         product(t, halves) {
           unroll.add(point, end, { decay: 0 });
           unroll.add(point, back, { factor: 1 - (t - 1) / steps });
-          unroll.product(t, halves, { block: point });
+          return unroll.product(t, halves, { block: point });
         },
         optimizerTerms: (t) => addLineTerms(unroll, t, back, velocity),
       });

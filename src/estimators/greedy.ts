@@ -37,7 +37,7 @@ export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
     products: (steps) => steps,
     record(unroll) {
       const { steps, lanes, needsOptimizerState, hasMixed } = unroll;
-      const halves = { parameters: auto, hyper: true };
+      const halves = { parameters: auto, hyper: "open" } as const;
       if (unroll.learnsStart) {
         throw new ProblemError("w_0 is a hyperparameter: the greedy sum has no term for it. Use rmd()");
       }
@@ -59,9 +59,10 @@ export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
         unroll.innerStep(t, { store, state: needsOptimizerState });
         if (t < steps) unroll.outerGradient();
         else unroll.outerValue({ gradient: true, direct: "hold" });
-        if (multiplies) unroll.productAlongOuterGradient(t, halves);
+        const product = multiplies ? unroll.productAlongOuterGradient(t, halves) : undefined;
         if (auto) recordContraction(unroll, t, perLane, smoothing);
-        unroll.addMixed(t, { decay: typeof gamma === "number" ? gamma : perLane, ...unroll.greedyWeights });
+        const decay = typeof gamma === "number" ? gamma : perLane;
+        unroll.addMixed(t, { decay, ...unroll.greedyWeights }, product);
         unroll.addOptimizerTermsForward(t);
       }
       unroll.addDirect();

@@ -36,8 +36,8 @@ export function implicit({ name, settings, products, remedy, solve }: ImplicitEs
       unroll.innerGradient();
       const q = solve(unroll);
       unroll.solution = q;
-      unroll.frozenProduct(q, { parameters: false, hyper: true });
-      unroll.addMixed(unroll.steps, { factor: -1 });
+      const product = unroll.frozenProduct(q, { parameters: false, hyper: "open" });
+      unroll.addMixed(unroll.steps, { factor: -1 }, product);
     },
   };
 }

@@ -1,14 +1,14 @@
 import { ProblemError } from "../bilevel/problem.ts";
-import type { ProductHalves } from "../bilevel/programs.ts";
+import type { ProductHalves, Products } from "../bilevel/programs.ts";
 import type { Unroll } from "../bilevel/unroll.ts";
 
 export interface SweepOptions {
   /** K, steps to go back from T. */
   readonly length: number;
   /** Makes (H_ww r, H_αw r) of step t; at the state in the ring when absent. */
-  readonly product?: (t: number, halves: ProductHalves) => void;
-  /** Brings back what the adjoint of step t reads. */
-  readonly before?: (t: number) => void;
+  readonly product?: (t: number, halves: ProductHalves) => Products;
+  /** What brings back what the adjoint of step t reads, if anything is to be. */
+  readonly before?: (t: number) => (() => void) | undefined;
   /** Adds what step t gives to the hypergradients of η and μ, after r is known. */
   readonly optimizerTerms?: (t: number) => void;
 }
@@ -23,7 +23,7 @@ export function reverseSweep(
   {
     length,
     product = (t, halves) => unroll.product(t, halves),
-    before = () => {},
+    before = () => undefined,
     optimizerTerms = (t) => unroll.addOptimizerTerms(t),
   }: SweepOptions,
 ): void {
@@ -34,13 +34,15 @@ export function reverseSweep(
     );
   }
   unroll.outerValue({ gradient: true, direct: "set" });
+  let made: Products | undefined;
   for (let t = steps; t > steps - length; t--) {
     const more = t > steps - length + 1 || learnsStart;
-    before(t);
-    unroll.pullBack(t);
+    const bringBack = before(t);
+    if (bringBack && made) unroll.pullBackAround(t, made, bringBack);
+    else unroll.pullBack(t, made);
     optimizerTerms(t);
-    product(t, { parameters: more, hyper: true });
-    unroll.addMixed(t);
+    made = product(t, { parameters: more && "open", hyper: "open" });
+    unroll.addMixed(t, {}, made);
   }
-  if (learnsStart) unroll.pullBackToStart();
+  if (learnsStart) unroll.pullBackToStart(made);
 }

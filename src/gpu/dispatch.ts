@@ -69,8 +69,11 @@ export class Sequence {
   }
 }
 
-/** Bindings in the order of their numbers; `undefined` leaves a number out. */
-export function bindings(...list: (readonly [Access, Resource] | undefined)[]): Binding[] {
+/** What stands at a binding's number; nothing leaves it out. */
+export type Entry = readonly [Access, Resource] | undefined;
+
+/** Bindings in the order of their numbers. */
+export function bindings(...list: readonly Entry[]): Binding[] {
   return list.flatMap((entry, binding) =>
     entry === undefined ? [] : [{ binding, access: entry[0], resource: entry[1] }],
   );

@@ -1,4 +1,4 @@
-import type { Chain } from "../../shaders/chain.ts";
+import type { Broadcast, Chain } from "../../shaders/chain.ts";
 import { pointwise } from "../../shaders/pointwise.ts";
 import { readsOf, type Schedule, type Step } from "./schedule.ts";
 import { broadcastIndex, broadcastRun, sameShape, size } from "./shape.ts";
@@ -8,6 +8,7 @@ import {
   isSum,
   type KernelCall,
   type KernelCode,
+  type Operand,
   type PointwiseRule,
   parents,
   type Rule,
@@ -36,7 +37,7 @@ export interface Fused {
 }
 
 /** The storage buffers that WebGPU promises a kernel. */
-const MOST_BUFFERS = 8;
+export const MOST_BUFFERS = 8;
 
 /**
  * Pointwise steps that only feed sums and pointwise steps of their shape are computed where they are read, and never
@@ -97,7 +98,7 @@ export class Fusion {
   of(step: Step): Fused {
     const { steps } = this.#schedule;
     const needs = new Map<Tensor, { primal: boolean; tangent: boolean }>();
-    const [root] = isSumOf(step.tensor) ? parents(step.tensor) : [step.tensor];
+    const root = rootOf(step);
     const isComputed = (tensor: Tensor) =>
       this.#inlined.has(tensor) || (tensor === step.tensor && tensor === root);
     const visit = (tensor: Tensor, part: "primal" | "tangent") => {
@@ -117,8 +118,8 @@ export class Fusion {
         if (part === "tangent" && active[k]) visit(input, "tangent");
       });
     };
-    if (root === step.tensor ? step.mode.primal : step.reads[0]) visit(root!, "primal");
-    if (step.mode.tangent) visit(root!, "tangent");
+    if (root === step.tensor ? step.mode.primal : step.reads[0]) visit(root, "primal");
+    if (step.mode.tangent) visit(root, "tangent");
     const readings = [...needs].filter(([tensor]) => !isComputed(tensor));
     const computed = steps.filter(({ tensor }) => needs.has(tensor) && isComputed(tensor));
     return {
@@ -138,8 +139,25 @@ export class Fusion {
     rule: PointwiseRule | SumRule,
     { inputs, ...call }: KernelCall,
   ): KernelCode & { name: string } {
+    const { chain, names, flops } = this.chain(step, inputs);
+    const count = size(rootOf(step).shape);
+    const kernel = isSum(rule)
+      ? rule.sums({ ...call, chain })
+      : { ...pointwise(count, chain, call.out), flops: 0 };
+    return {
+      ...kernel,
+      name: [...names, ...(isSum(rule) ? [rule.name] : [])].join(", "),
+      flops: kernel.flops + flops,
+    };
+  }
+
+  /** What it does to each element, the operations by name, and floating-point operations for all elements. */
+  chain(
+    step: Step,
+    inputs: readonly HeldOperand[],
+  ): { readonly chain: Chain; readonly names: readonly string[]; readonly flops: number } {
     const { readings, computings } = this.of(step);
-    const [{ shape }] = isSum(rule) ? (parents(step.tensor) as [Tensor]) : [step.tensor];
+    const { shape } = rootOf(step);
     const order = [...readings, ...computings].map(({ tensor }) => tensor);
     const chain: Chain = {
       leaves: inputs.map((input) => ({
@@ -152,21 +170,22 @@ export class Fusion {
         factors: factors.map((factor) => order.indexOf(factor)),
       })),
     };
-    const count = size(shape);
-    const kernel = isSum(rule)
-      ? rule.sums({ ...call, chain })
-      : { ...pointwise(count, chain, call.out), flops: 0 };
     const each = chain.operations.map(
       ({ formula, primal, tangent }) => formula.flops * (Number(primal) + 2 * Number(tangent)),
     );
-    const names = [...computings.map(({ rule: { name } }) => name), ...(isSum(rule) ? [rule.name] : [])];
     return {
-      ...kernel,
-      name: names.join(", "),
-      flops: kernel.flops + count * each.reduce((sum, flops) => sum + flops, 0),
+      chain,
+      names: computings.map(({ rule: { name } }) => name),
+      flops: size(shape) * each.reduce((sum, flops) => sum + flops, 0),
     };
   }
 }
+
+/** An operand, and WGSL of the halves that the kernel has at hand. */
+export type HeldOperand = Operand & Pick<Broadcast, "held">;
+
+/** The tensor whose elements a step's chain computes. */
+const rootOf = ({ tensor }: Step): Tensor => (isSumOf(tensor) ? parents(tensor)[0]! : tensor);
 
 /** May its kernel take in pointwise steps? */
 export const isFused = (rule: Rule): rule is PointwiseRule | SumRule => isPointwise(rule) || isSum(rule);
@@ -178,5 +197,5 @@ function ruleOf({ source }: Tensor): PointwiseRule | undefined {
 const isSumOf = ({ source }: Tensor): boolean => source.kind === "rule" && isSum(source.rule);
 
 /** Buffers that halves of tensors stand in. */
-const buffers = (halves: readonly { readonly primal: boolean; readonly tangent: boolean }[]): number =>
+export const buffers = (halves: readonly { readonly primal: boolean; readonly tangent: boolean }[]): number =>
   halves.reduce((count, { primal, tangent }) => count + Number(primal) + Number(tangent), 0);

@@ -7,6 +7,9 @@ import { baseOf, parents, type Tensor } from "./tensor.ts";
 
 export type Part = "primal" | "tangent";
 
+/** A half of a leaf. */
+export type LeafHalf = readonly [leaf: Tensor, part: Part];
+
 /** A place for an output: a block, and elements from one lane to the next (0: one value for all lanes). */
 export interface Target {
   readonly block: Block;

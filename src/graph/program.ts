@@ -1,31 +1,31 @@
-import type { Chain } from "../../shaders/chain.ts";
-import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
-import { linearGrid, type View } from "../../shaders/operand.ts";
-import { reduceSerial } from "../../shaders/reduce.ts";
+import { behind } from "../../shaders/prologue.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Resource } from "../gpu/block.ts";
-import { type Access, type Binding, type Grid, lanesOf, type Sequence } from "../gpu/dispatch.ts";
+import { type Binding, type Entry, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
-import { Fusion, isFused } from "./fusion.ts";
-import { type Lanes, type Part, type Place, Placement, type Target } from "./placement.ts";
+import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
+import { Emission } from "./emission.ts";
+import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
+import { type Lanes, type LeafHalf, type Part, type Place, Placement, type Target } from "./placement.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
-import { formatShape, size } from "./shape.ts";
-import {
-  assembly,
-  baseOf,
-  constantValue,
-  isPointwise,
-  type KernelCode,
-  type Operand,
-  parents,
-  type Tensor,
-} from "./tensor.ts";
+import { size } from "./shape.ts";
+import { assembly, baseOf, isPointwise, parents, type Tensor } from "./tensor.ts";
 
 export interface Output {
   readonly tensor: Tensor;
   readonly primal?: Target;
   readonly tangent?: Target;
+  /** The kernel that takes its elements, the program's last elementwise steps as its prologue: then nothing is written. */
+  readonly taker?: Taker | undefined;
+}
+
+/** A kernel behind a program. */
+export interface Taker {
+  /** Storage buffers that it binds, beside those of the prologue. */
+  readonly buffers: number;
+  /** Leaves of whose elements it has a half at hand. */
+  readonly holds?: readonly LeafHalf[];
 }
 
 export interface ProgramOptions extends Lanes {
@@ -44,22 +44,6 @@ export interface LeafBindings {
   readonly tangent?: ReadonlyMap<Tensor, Resource>;
 }
 
-interface Slot {
-  readonly binding: number;
-  readonly access: Access;
-  readonly at: Place["at"];
-}
-
-interface Kernel {
-  readonly label: string;
-  readonly code: string;
-  readonly slots: readonly Slot[];
-  readonly grid: Grid;
-  readonly flops: number;
-  readonly bytes: number;
-  readonly shape: string;
-}
-
 /**
  * The kernels that compute a request, with the memory they use between them. Made in two moves: constructed (which
  * settles what runs), then placed in an arena; then it may be recorded any number of times, on different leaves.
@@ -74,8 +58,9 @@ export class Program {
   /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
   readonly #roots: ReadonlyMap<Tensor, Output>;
   readonly #keep: Set<Tensor>;
-  #placement: Placement | undefined;
-  readonly #kernels: Kernel[] = [];
+  /** Of the outputs that are left to their takers, the last step. */
+  readonly #open = new Map<Tensor, Step>();
+  #emission: Emission | undefined;
 
   constructor(options: ProgramOptions) {
     this.name = options.name;
@@ -95,7 +80,14 @@ export class Program {
       available: new Set(options.after?.flatMap((program) => [...program.computed()])),
     });
     this.#fusion = new Fusion(this.schedule, this.#keep);
-    this.#steps = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor));
+    const left = new Set<Tensor>();
+    for (const [root, { tensor, taker }] of this.#roots) {
+      const step = taker && this.#openStep(tensor, root, taker);
+      if (step === undefined) continue;
+      this.#open.set(tensor, step);
+      left.add(tensor).add(root);
+    }
+    this.#steps = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
     for (const tensor of this.schedule.borrowed) this.#lender(tensor).#keep.add(tensor);
   }
 
@@ -116,6 +108,24 @@ export class Program {
     );
   }
 
+  /** The step of an output, if it is elementwise, fits its taker, and nothing else reads what it computes. */
+  #openStep(output: Tensor, root: Tensor, { buffers: taken, holds = [] }: Taker): Step | undefined {
+    const { steps, borrowed } = this.schedule;
+    const { source } = output;
+    const step = steps.find(({ tensor }) => tensor === output);
+    if (step === undefined || source.kind !== "rule" || !isPointwise(source.rule)) return undefined;
+    if (borrowed.has(output) || this.#keep.has(output)) return undefined;
+    const readers = steps.filter(({ tensor }) => parents(tensor).some((parent) => baseOf(parent) === output));
+    if (readers.some(({ tensor }) => tensor !== root)) return undefined;
+    const isHeld = (tensor: Tensor, part: Part) =>
+      holds.some(([leaf, half]) => leaf === tensor && half === part);
+    const bound = this.#fusion.readings(step).map(({ tensor, primal, tangent }) => ({
+      primal: primal && !isHeld(tensor, "primal"),
+      tangent: tangent && !isHeld(tensor, "tangent"),
+    }));
+    return taken + buffers(bound) > MOST_BUFFERS ? undefined : step;
+  }
+
   #lender(tensor: Tensor): Program {
     for (const program of this.#options.after ?? []) {
       for (const computed of program.computed()) if (computed === tensor) return program;
@@ -130,48 +140,80 @@ export class Program {
         ...this.#options,
         schedule: this.schedule,
         fusion: this.#fusion,
-        steps: this.#steps,
+        steps: [...this.#steps, ...this.#open.values()],
         targets: this.#roots,
         kept: this.#keep,
-        borrow: (tensor) => this.#lender(tensor).#placed.find(tensor, "primal"),
+        borrow: (tensor) => this.#lender(tensor).#emitted.placement.find(tensor, "primal"),
       },
       arena,
     );
-    this.#placement = placement;
+    const emission = new Emission({
+      ...this.#options,
+      ...{ fusion: this.#fusion, placement, arena, active: this.schedule.active },
+    });
+    this.#emission = emission;
     for (const step of this.#steps) {
       const home = (part: Part) => (step.mode[part] ? placement.home(step.tensor, part) : undefined);
       const [primal, tangent] = [home("primal"), home("tangent")];
-      if (step.tensor.source.kind === "assembly") this.#assemble(step, primal, tangent);
-      else this.#emit(step, primal, tangent, arena);
+      if (step.tensor.source.kind === "assembly") emission.assemble(step, primal, tangent);
+      else emission.rule(step, primal, tangent);
       placement.release(step);
     }
+    // Their readings stay until nothing more of this program is placed: takers come before the next one.
+    for (const step of this.#open.values()) placement.release(step);
     for (const [root, { tangent }] of this.#roots) {
       if (tangent === undefined || this.isActive(root)) continue;
-      this.#fill(0, 0, root.size, { at: tangent.block, view: { offset: 0, lane: tangent.lane } });
+      emission.fill(0, 0, root.size, { at: tangent.block, view: { offset: 0, lane: tangent.lane } });
     }
   }
 
-  get #placed(): Placement {
-    if (this.#placement === undefined) throw new Error(`"${this.name}" has no place in memory yet`);
-    return this.#placement;
+  get #emitted(): Emission {
+    if (this.#emission === undefined) throw new Error(`"${this.name}" has no place in memory yet`);
+    return this.#emission;
   }
 
   /** Appends the kernels to a sequence, with these buffers for the leaves; `place` may come later. */
   record(sequence: Sequence, leaves: LeafBindings): void {
     sequence.add(() =>
-      this.#kernels.map(({ slots, ...dispatch }) => ({
+      this.#emitted.kernels.map(({ slots, ...dispatch }) => ({
         ...dispatch,
         bindings: slots.map(({ binding, access, at }): Binding => {
-          const resource = "bytes" in at ? { block: at } : leafResource(at.leaf, at.part, leaves);
-          return { binding, access, resource };
+          return { binding, access, resource: resourceOf(at, leaves) };
         }),
       })),
     );
   }
 
+  /**
+   * How the kernel right behind the program comes by the elements of an output; to be asked for when all is placed.
+   * `held`: WGSL of the halves that it has at hand.
+   */
+  prologue(
+    output: Tensor,
+    leaves: LeafBindings,
+    held: ReadonlyMap<LeafHalf, string> = new Map(),
+  ): BoundPrologue {
+    const { lanes } = this.#options;
+    const step = this.#open.get(output);
+    if (step === undefined) {
+      const { primal, tangent } = [...this.#roots.values()].find(({ tensor }) => tensor === output)!;
+      const { block, lane } = (primal ?? tangent)!;
+      return readingOf({ block }, { view: { offset: 0, lane }, count: output.size, lanes });
+    }
+    const { slots, ...left } = this.#emitted.left(step, held);
+    const bound: Entry[] = Array.from({ length: behind(left) }, () => undefined);
+    for (const { binding, access, at } of slots) bound[binding] = [access, resourceOf(at, leaves)];
+    return { ...left, bound };
+  }
+
   /** The kernels as a table: name, shape, floating-point operations, bytes touched. */
   explain(): string {
-    const rows = this.#kernels.map(({ label, shape, flops, bytes }) => [
+    const { kernels } = this.#emitted;
+    const left = [...this.#open.values()].map((step) => {
+      const { names, ...rest } = this.#emitted.left(step, new Map());
+      return { ...rest, label: `for the kernel behind: ${names.join(", ")}` };
+    });
+    const rows = [...kernels, ...left].map(({ label, shape, flops, bytes }) => [
       label,
       shape,
       `${(flops / 1e6).toFixed(3)} MFLOP`,
@@ -185,162 +227,18 @@ export class Program {
           .join("  ")
           .trimEnd()}`,
     );
-    return [`${this.name}: ${rows.length} kernel${rows.length === 1 ? "" : "s"}`, ...lines].join("\n");
+    return [`${this.name}: ${kernels.length} kernel${kernels.length === 1 ? "" : "s"}`, ...lines].join("\n");
   }
 
   get flops(): number {
-    return this.#kernels.reduce((sum, kernel) => sum + kernel.flops * lanesOf(kernel.grid), 0);
-  }
-
-  /** The kernel of a step, and where it writes in parts the one that adds them up. */
-  #emit(step: Step, primal: Place | undefined, tangent: Place | undefined, arena: Arena): void {
-    const { tensor, mode } = step;
-    if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
-    const { rule } = tensor.source;
-    const slots: Slot[] = [];
-    let bytes = 0;
-    const bind = (binding: number, access: Access, place: Place, elements: number): View => {
-      slots.push({ binding, access, at: place.at });
-      bytes += 4 * elements * (place.view.lane > 0 ? this.#options.lanes : 1);
-      return place.view;
-    };
-    const readings = this.#fusion.readings(step);
-    const operands = readings.map(({ tensor, primal, tangent }, k): Operand => {
-      const literal = constantValue(tensor);
-      if (literal !== undefined) return { shape: tensor.shape, literal };
-      return {
-        shape: tensor.shape,
-        primal: primal ? bind(2 * k, "read", this.#placed.find(tensor, "primal"), tensor.size) : undefined,
-        tangent: tangent
-          ? bind(2 * k + 1, "read", this.#placed.find(tensor, "tangent"), tensor.size)
-          : undefined,
-      };
-    });
-    const where = {
-      adapter: this.#options.adapter,
-      lanes: Math.max(this.#placed.lanesOf(primal?.view), this.#placed.lanesOf(tangent?.view)),
-    };
-    const parts = (isPointwise(rule) ? undefined : rule.parts?.(mode, where)) ?? 1;
-    const inParts = (whole: Place | undefined): Place | undefined => {
-      if (whole === undefined || parts === 1) return whole;
-      const lanes = this.#placed.lanesOf(whole.view);
-      const view = { ...whole.view, offset: 0, lane: lanes > 1 ? parts * tensor.size : 0 };
-      return { at: arena.take(4 * parts * tensor.size * lanes), view };
-    };
-    const written = { primal: inParts(primal), tangent: inParts(tangent) };
-    const outSlot = (isFused(rule) ? undefined : rule.slots) ?? readings.length;
-    const out: Operand = {
-      shape: tensor.shape,
-      primal: written.primal && bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
-      tangent: written.tangent && bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
-    };
-    const { name, code, grid, flops } = isFused(rule)
-      ? this.#fusion.kernel(step, rule, { inputs: operands, out, ...where })
-      : { name: rule.name, ...rule.kernel({ inputs: operands, out, ...where }, mode) };
-    const shapes = readings.map(({ tensor }) => formatShape(tensor.shape)).join(" ");
-    const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
-    this.#kernels.push({
-      label: `${name}${part}`,
-      code,
-      slots,
-      grid: inLanes(grid, where.lanes),
-      flops,
-      bytes,
-      shape: `${shapes} → ${formatShape(tensor.shape)}`,
-    });
-    if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
-    for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
-      if ("bytes" in at) arena.release(at);
-  }
-
-  /** Adds up the parts of an output, in their order. */
-  #addParts(
-    { size: count, shape }: Tensor,
-    parts: number,
-    from: { primal: Place | undefined; tangent: Place | undefined },
-    to: { primal: Place | undefined; tangent: Place | undefined },
-  ): void {
-    const slots: Slot[] = [];
-    const bind = (binding: number, access: Access, place: Place | undefined): View | undefined => {
-      if (place) slots.push({ binding, access, at: place.at });
-      return place?.view;
-    };
-    const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
-    const chain: Chain = { leaves: [{ ...x, index: (i) => i, run: 0 }], operations: [] };
-    const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
-    const lanes = Math.max(this.#placed.lanesOf(y.primal), this.#placed.lanesOf(y.tangent));
-    const halves = slots.length / 2;
-    this.#kernels.push({
-      label: "sum of parts",
-      code: reduceSerial({ outer: 1, reduced: parts, inner: count }, chain, y),
-      slots,
-      grid: linearGrid(count, lanes),
-      flops: halves * parts * count,
-      bytes: 4 * halves * (parts + 1) * count * lanes,
-      shape: `${formatShape([parts, ...shape])} → ${formatShape(shape)}`,
-    });
-  }
-
-  /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
-  #assemble({ tensor }: Step, primal: Place | undefined, tangent: Place | undefined): void {
-    if (tensor.source.kind !== "assembly") return;
-    const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
-    for (const [part, whole] of [
-      ["primal", primal],
-      ["tangent", tangent],
-    ] as const) {
-      if (whole === undefined) continue;
-      let covered = 0;
-      for (const { offset, tensor: piece } of pieces) {
-        const value = part === "primal" ? constantValue(piece) : undefined;
-        if (part === "tangent" && !this.schedule.active.has(piece)) continue;
-        this.#fill(0, covered, offset - covered, whole);
-        covered = offset + piece.size;
-        if (value !== undefined) this.#fill(value, offset, piece.size, whole);
-        else this.#move(this.#placed.find(piece, part), offset, piece.size, whole);
-      }
-      this.#fill(0, covered, tensor.size - covered, whole);
-    }
-  }
-
-  #fill(value: number, offset: number, count: number, whole: Place): void {
-    if (count === 0) return;
-    const view: View = { ...whole.view, offset: whole.view.offset + offset };
-    this.#kernels.push({
-      label: "fill",
-      code: fillShader(value, count, { primal: view }),
-      slots: [{ binding: 0, access: "overwrite", at: whole.at }],
-      grid: linearGrid(count, this.#placed.lanesOf(view)),
-      flops: 0,
-      bytes: 4 * count * this.#placed.lanesOf(view),
-      shape: formatShape([count]),
-    });
-  }
-
-  #move(from: Place, offset: number, count: number, whole: Place): void {
-    if (from.at === whole.at) return;
-    const view: View = { ...whole.view, offset: whole.view.offset + offset };
-    this.#kernels.push({
-      label: "copy",
-      code: stridedCopy(count, "i", "true", { primal: from.view }, { primal: view }),
-      slots: [
-        { binding: 0, access: "read", at: from.at },
-        { binding: 2, access: "overwrite", at: whole.at },
-      ],
-      grid: linearGrid(count, this.#placed.lanesOf(view)),
-      flops: 0,
-      bytes: 8 * count * this.#placed.lanesOf(view),
-      shape: formatShape([count]),
-    });
+    return this.#emitted.kernels.reduce((sum, kernel) => sum + kernel.flops * lanesOf(kernel.grid), 0);
   }
 }
 
-/** A kernel's grid over lanes. */
-function inLanes(grid: KernelCode["grid"], lanes: number): Grid {
-  return "elements" in grid ? linearGrid(grid.elements, lanes) : [...grid, lanes];
-}
-
-function leafResource(leaf: Tensor, part: Part, leaves: LeafBindings): Resource {
+/** What a place is, with these buffers for the leaves. */
+function resourceOf(at: Place["at"], leaves: LeafBindings): Resource {
+  if ("bytes" in at) return { block: at };
+  const { leaf, part } = at;
   const resource = leaves[part]?.get(leaf);
   if (resource === undefined) {
     const name = leaf.source.kind === "leaf" ? leaf.source.name : "";

@@ -11,7 +11,7 @@ import { SOUND } from "../bilevel/vectors.ts";
 import { ConjugateGradients } from "../estimators/conjugate_gradients.ts";
 import { assertMinimiser } from "../estimators/implicit.ts";
 import { Block } from "../gpu/block.ts";
-import { bindings, type Sequence } from "../gpu/dispatch.ts";
+import { bindings, type Entry, type Sequence } from "../gpu/dispatch.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
@@ -179,7 +179,7 @@ function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: nu
   const count = hyperLayout.size;
   const flat: View = { offset: 0, lane: 0 };
   const conjugate = new ConjugateGradients(unroll, { tolerance: blocks.tolerance, warm: true });
-  const kernel = (label: string, elements: number, code: string, list: Parameters<typeof bindings>) =>
+  const kernel = (label: string, elements: number, code: string, list: readonly Entry[]) =>
     unroll.main.add({
       label,
       code,
@@ -219,8 +219,8 @@ function record(problem: Problem, unroll: Unroll, blocks: Blocks, iterations: nu
   });
   const iterate = unroll.part("solve", () => conjugate.iterate(iterations));
   const implicitGradient = unroll.part("hypergradient", () => {
-    unroll.frozenProduct(conjugate.q, { parameters: false, hyper: true });
-    unroll.addMixed(steps, { factor: -1 });
+    const product = unroll.frozenProduct(conjugate.q, { parameters: false, hyper: "open" });
+    unroll.addMixed(steps, { factor: -1 }, product);
     if (lanes > 1) {
       kernel("mean over lanes", count, sumLanes(count, lanes, { offset: 0, lane: lane.a }, 1 / lanes), [
         ["read", { block: hypergradient }],

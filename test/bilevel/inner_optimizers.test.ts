@@ -179,18 +179,25 @@ describe("⟨J ẋ, p⟩ = ⟨ẋ, Jᵀ p⟩ of three steps, x = (w_0, g_1, g_2,
     const copy = (y: Block, x: Block) => vectors.add(sequence, 1, y, x, { decay: 0 });
     for (let t = 1; t <= steps; t++) {
       copy(vectors.gradient, g[t - 1]!);
-      optimizer.step(sequence, t, { parameters: true, state: true });
+      optimizer.step(sequence, t, vectors.standing(vectors.gradient, "w"), { parameters: true, state: true });
       const tangents = { count: columns, parameters: dw, gradient: dg[t - 1]!, state };
       optimizer.pushForward(sequence, t, tangents);
     }
     // H is zero: so is the result of the products between the steps.
     copy(vectors.adjoint, p);
+    const product = vectors.standing(vectors.curvature, "w");
     for (let t = steps; t >= 1; t--) {
-      optimizer.pullBack(sequence, t, { after: t < steps, before: true });
+      const carry = t < steps;
+      const after = carry ? product : undefined;
+      if (t === 1) {
+        // In two halves: it comes to the same.
+        optimizer.pullBack(sequence, t, { after, before: false, carry });
+        optimizer.pullBack(sequence, t, { after: undefined, before: true, carry });
+      } else optimizer.pullBack(sequence, t, { after, before: true, carry });
       optimizer.addTerms(sequence, t, t === steps);
       copy(r[t - 1]!, vectors.direction);
     }
-    optimizer.pullBack(sequence, 0, { after: true, before: false });
+    optimizer.pullBack(sequence, 0, { after: product, before: false, carry: false });
 
     const executable = await Executable.build(gpu(), [sequence]);
     executable.run(sequence);

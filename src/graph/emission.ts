@@ -1,0 +1,248 @@
+import type { Chain } from "../../shaders/chain.ts";
+import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
+import { linearGrid, type View } from "../../shaders/operand.ts";
+import type { Prologue } from "../../shaders/prologue.ts";
+import { reduceSerial } from "../../shaders/reduce.ts";
+import type { AdapterTraits } from "../../shaders/variants.ts";
+import type { Arena } from "../gpu/arena.ts";
+import type { Access, Grid } from "../gpu/dispatch.ts";
+import { type Fusion, type HeldOperand, isFused } from "./fusion.ts";
+import type { LeafHalf, Part, Place, Placement } from "./placement.ts";
+import type { Step } from "./schedule.ts";
+import { formatShape } from "./shape.ts";
+import { constantValue, isPointwise, type KernelCode, type Operand, type Tensor } from "./tensor.ts";
+
+export interface Slot {
+  readonly binding: number;
+  readonly access: Access;
+  readonly at: Place["at"];
+}
+
+/** A kernel of a program: leaves are bound when it is recorded. */
+export interface Kernel {
+  readonly label: string;
+  readonly code: string;
+  readonly slots: readonly Slot[];
+  readonly grid: Grid;
+  readonly flops: number;
+  readonly bytes: number;
+  readonly shape: string;
+}
+
+export interface EmissionOptions {
+  readonly adapter: AdapterTraits;
+  readonly lanes: number;
+  readonly fusion: Fusion;
+  readonly placement: Placement;
+  readonly arena: Arena;
+  /** Tensors that carry a tangent. */
+  readonly active: ReadonlySet<Tensor>;
+}
+
+/** A step that has no kernel of its own. */
+export interface Left extends Prologue, Pick<Kernel, "slots" | "flops" | "bytes" | "shape"> {
+  readonly names: readonly string[];
+}
+
+/** What a kernel binds, and the bytes that it touches in all lanes. */
+class Slots {
+  readonly list: Slot[] = [];
+  bytes = 0;
+  readonly #lanes: number;
+
+  constructor(lanes: number) {
+    this.#lanes = lanes;
+  }
+
+  bind(binding: number, access: Access, { at, view }: Place, elements: number): View {
+    this.list.push({ binding, access, at });
+    this.bytes += 4 * elements * (view.lane > 0 ? this.#lanes : 1);
+    return view;
+  }
+}
+
+/** Steps turned into kernels over values that have their places. */
+export class Emission {
+  readonly kernels: Kernel[] = [];
+  readonly #adapter: AdapterTraits;
+  readonly #lanes: number;
+  readonly #fusion: Fusion;
+  readonly #placement: Placement;
+  readonly #arena: Arena;
+  readonly #active: ReadonlySet<Tensor>;
+
+  constructor({ adapter, lanes, fusion, placement, arena, active }: EmissionOptions) {
+    this.#adapter = adapter;
+    this.#lanes = lanes;
+    this.#fusion = fusion;
+    this.#placement = placement;
+    this.#arena = arena;
+    this.#active = active;
+  }
+
+  get placement(): Placement {
+    return this.#placement;
+  }
+
+  /** A step as the prologue of a taker, which has these halves of leaves at hand. */
+  left(step: Step, held: ReadonlyMap<LeafHalf, string>): Left {
+    const slots = new Slots(this.#lanes);
+    const { chain, names, flops } = this.#fusion.chain(step, this.#operands(step, slots, held));
+    const half = step.mode.tangent ? "tangent" : "primal";
+    return { chain, half, names, flops, slots: slots.list, bytes: slots.bytes, shape: this.#shapeOf(step) };
+  }
+
+  /** What a kernel reads, bound to its slots unless it is held. */
+  #operands(step: Step, slots: Slots, held: ReadonlyMap<LeafHalf, string> = new Map()): HeldOperand[] {
+    return this.#fusion.readings(step).map(({ tensor, primal, tangent }, k) => {
+      const { shape, size } = tensor;
+      const literal = constantValue(tensor);
+      if (literal !== undefined) return { shape, literal };
+      const name = (part: Part) => [...held].find(([[leaf, half]]) => leaf === tensor && half === part)?.[1];
+      const names = { value: name("primal"), tangent: name("tangent") };
+      const read = (part: Part, binding: number) =>
+        slots.bind(binding, "read", this.#placement.find(tensor, part), size);
+      return {
+        shape,
+        primal: primal && names.value === undefined ? read("primal", 2 * k) : undefined,
+        tangent: tangent && names.tangent === undefined ? read("tangent", 2 * k + 1) : undefined,
+        held: names,
+      };
+    });
+  }
+
+  #shapeOf(step: Step): string {
+    const shapes = this.#fusion.readings(step).map(({ tensor }) => formatShape(tensor.shape));
+    return `${shapes.join(" ")} → ${formatShape(step.tensor.shape)}`;
+  }
+
+  /** The kernel of a step, and where it writes in parts the one that adds them up. */
+  rule(step: Step, primal: Place | undefined, tangent: Place | undefined): void {
+    const { tensor, mode } = step;
+    if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
+    const { rule } = tensor.source;
+    const slots = new Slots(this.#lanes);
+    const operands = this.#operands(step, slots);
+    const where = {
+      adapter: this.#adapter,
+      lanes: Math.max(this.#placement.lanesOf(primal?.view), this.#placement.lanesOf(tangent?.view)),
+    };
+    const parts = (isPointwise(rule) ? undefined : rule.parts?.(mode, where)) ?? 1;
+    const inParts = (whole: Place | undefined): Place | undefined => {
+      if (whole === undefined || parts === 1) return whole;
+      const lanes = this.#placement.lanesOf(whole.view);
+      const view = { ...whole.view, offset: 0, lane: lanes > 1 ? parts * tensor.size : 0 };
+      return { at: this.#arena.take(4 * parts * tensor.size * lanes), view };
+    };
+    const written = { primal: inParts(primal), tangent: inParts(tangent) };
+    const outSlot = (isFused(rule) ? undefined : rule.slots) ?? operands.length;
+    const out: Operand = {
+      shape: tensor.shape,
+      primal: written.primal && slots.bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
+      tangent:
+        written.tangent && slots.bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
+    };
+    const { name, code, grid, flops } = isFused(rule)
+      ? this.#fusion.kernel(step, rule, { inputs: operands, out, ...where })
+      : { name: rule.name, ...rule.kernel({ inputs: operands, out, ...where }, mode) };
+    const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
+    this.kernels.push({
+      label: `${name}${part}`,
+      code,
+      slots: slots.list,
+      grid: inLanes(grid, where.lanes),
+      flops,
+      bytes: slots.bytes,
+      shape: this.#shapeOf(step),
+    });
+    if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
+    for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
+      if ("bytes" in at) this.#arena.release(at);
+  }
+
+  /** Adds up the parts of an output, in their order. */
+  #addParts(
+    { size: count, shape }: Tensor,
+    parts: number,
+    from: { primal: Place | undefined; tangent: Place | undefined },
+    to: { primal: Place | undefined; tangent: Place | undefined },
+  ): void {
+    const slots: Slot[] = [];
+    const bind = (binding: number, access: Access, place: Place | undefined): View | undefined => {
+      if (place) slots.push({ binding, access, at: place.at });
+      return place?.view;
+    };
+    const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
+    const chain: Chain = { leaves: [{ ...x, index: (i) => i, run: 0 }], operations: [] };
+    const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
+    const lanes = Math.max(this.#placement.lanesOf(y.primal), this.#placement.lanesOf(y.tangent));
+    const halves = slots.length / 2;
+    this.kernels.push({
+      label: "sum of parts",
+      code: reduceSerial({ outer: 1, reduced: parts, inner: count }, chain, y),
+      slots,
+      grid: linearGrid(count, lanes),
+      flops: halves * parts * count,
+      bytes: 4 * halves * (parts + 1) * count * lanes,
+      shape: `${formatShape([parts, ...shape])} → ${formatShape(shape)}`,
+    });
+  }
+
+  /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
+  assemble({ tensor }: Step, primal: Place | undefined, tangent: Place | undefined): void {
+    if (tensor.source.kind !== "assembly") return;
+    const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
+    for (const [part, whole] of [
+      ["primal", primal],
+      ["tangent", tangent],
+    ] as const) {
+      if (whole === undefined) continue;
+      let covered = 0;
+      for (const { offset, tensor: piece } of pieces) {
+        const value = part === "primal" ? constantValue(piece) : undefined;
+        if (part === "tangent" && !this.#active.has(piece)) continue;
+        this.fill(0, covered, offset - covered, whole);
+        covered = offset + piece.size;
+        if (value !== undefined) this.fill(value, offset, piece.size, whole);
+        else this.#move(this.#placement.find(piece, part), offset, piece.size, whole);
+      }
+      this.fill(0, covered, tensor.size - covered, whole);
+    }
+  }
+
+  fill(value: number, offset: number, count: number, whole: Place): void {
+    if (count === 0) return;
+    const view: View = { ...whole.view, offset: whole.view.offset + offset };
+    this.kernels.push({
+      label: "fill",
+      code: fillShader(value, count, { primal: view }),
+      slots: [{ binding: 0, access: "overwrite", at: whole.at }],
+      grid: linearGrid(count, this.#placement.lanesOf(view)),
+      flops: 0,
+      bytes: 4 * count * this.#placement.lanesOf(view),
+      shape: formatShape([count]),
+    });
+  }
+
+  #move(from: Place, offset: number, count: number, whole: Place): void {
+    if (from.at === whole.at) return;
+    const view: View = { ...whole.view, offset: whole.view.offset + offset };
+    this.kernels.push({
+      label: "copy",
+      code: stridedCopy(count, "i", "true", { primal: from.view }, { primal: view }),
+      slots: [
+        { binding: 0, access: "read", at: from.at },
+        { binding: 2, access: "overwrite", at: whole.at },
+      ],
+      grid: linearGrid(count, this.#placement.lanesOf(view)),
+      flops: 0,
+      bytes: 8 * count * this.#placement.lanesOf(view),
+      shape: formatShape([count]),
+    });
+  }
+}
+
+/** A kernel's grid over lanes. */
+function inLanes(grid: KernelCode["grid"], lanes: number): Grid {
+  return "elements" in grid ? linearGrid(grid.elements, lanes) : [...grid, lanes];
+}
