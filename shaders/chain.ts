@@ -90,11 +90,15 @@ export function evaluateChain(
   const elements = range(width);
   const texts = textsOf(operations);
   const known = leaves.map((leaf, k) => {
-    const { held } = leaf;
-    return readLeaf(leaf, k, { group, width, lines }).map((read, e) => ({
-      ...read,
-      ...(held?.value && { value: component(held.value, width, e) }),
-      ...(held?.tangent && { tangent: component(held.tangent, width, e) }),
+    const read = readLeaf(leaf, k, { group, width, lines });
+    // Under names of the chain's own, which no function of a formula has.
+    const { value, tangent } = leaf.held ?? {};
+    if (value !== undefined) lines.push(`let held${k} = ${value};`);
+    if (tangent !== undefined) lines.push(`let d_held${k} = ${tangent};`);
+    return read.map((factor, e) => ({
+      ...factor,
+      ...(value !== undefined && { value: component(`held${k}`, width, e) }),
+      ...(tangent !== undefined && { tangent: component(`d_held${k}`, width, e) }),
     }));
   });
   for (const { formula, factors, primal, tangent } of operations) {
