@@ -64,7 +64,7 @@ interface Row extends Omit<Question, "candidates"> {
 
 const [rounds, passMicroseconds] = options.quick ? [1, 1] : [9, 4000];
 /** A variant has to be that much faster than the untuned one to be taken: less is noise. */
-const WORTHWHILE = 1.05;
+const WORTHWHILE = 1.1;
 /** Largest difference of a variant's result to the untuned one's, over the largest element. */
 const BUDGET = 1e-5;
 

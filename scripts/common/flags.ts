@@ -26,7 +26,7 @@ import {
 } from "../../src/index.ts";
 
 const parameterNames = Object.keys(parameters) as readonly ParameterName[];
-const kinds = { count: positiveInteger, share: probability, number: nonNegativeNumber };
+const numbers = { count: positiveInteger, share: probability, number: nonNegativeNumber };
 
 /** `--estimator`, and a flag for each parameter that an estimator has: `--k`, `--gamma`, … */
 export const estimatorFlags = (estimator: EstimatorName) => ({
@@ -51,8 +51,9 @@ function parameterFlag<P extends ParameterName>(name: P) {
       : normal.map((value, index) => `${users[index]} ${shortest(value)}`);
   const fewer = ofSteps && defaults.length > 0 ? ", or all if fewer" : "";
   const normally = defaults.length > 0 ? ` [${defaults.join(", ")}${fewer}]` : "";
+  const parser = kind === "word" ? choice(words) : orWord(words, numbers[kind](metavar));
   return optional(
-    option(`--${name}`, orWord(words, kinds[kind](metavar)) as ValueParser<"sync", ParameterValue<P>>, {
+    option(`--${name}`, parser as ValueParser<"sync", ParameterValue<P>>, {
       description: message`with ${text(users.join(", "))}: ${text(`${about}${normally}`)}`,
     }),
   );

@@ -7,10 +7,13 @@ import { readWidth } from "./vector_reads.ts";
 
 export type MatmulTile = RegisterTile | SharedTile | SubgroupTile;
 
-/** What an adapter rewards: a vector read's price in multiply-adds, sums that fit a thread, threads in step. */
+/**
+ * What an adapter rewards: a vector read's price in multiply-adds, threads in step, and sums that fit a thread: where each
+ * reads for itself, and, measured, where a subgroup shares rows or columns.
+ */
 const adapters = {
-  lavapipe: { read: 8, element: 8, sums: 80, unroll: 2, threads: 8 },
-  swiftshader: { read: 2, element: 4, sums: 160, unroll: 4, threads: 4 },
+  lavapipe: { read: 8, element: 8, sums: { own: 80, row: 120, col: 60 }, unroll: 2, threads: 8 },
+  swiftshader: { read: 2, element: 4, sums: { own: 160, row: 160, col: 160 }, unroll: 4, threads: 4 },
 } as const;
 
 /** The price of a broadcast in multiply-adds. */
@@ -64,7 +67,10 @@ function* pricedTiles(
   const { read, element, sums, unroll, threads } =
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
-  const most = (shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING ? 8 : tried * sums) / outputs;
+  const isSmall = shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING;
+  const most = (shared: keyof typeof sums) => (isSmall ? 8 : tried * sums[shared]) / outputs;
+  const fits = (count: number, shared: keyof typeof sums) => count <= Math.max(1, most(shared));
+  const largest = Math.max(...(["own", "row", "col"] as const).map(most));
   // A subgroup is a workgroup only where the driver is known to fill it.
   const size = adapter.kind === "software" ? undefined : adapter.subgroupSize;
   const used = factors(shape);
@@ -86,11 +92,12 @@ function* pricedTiles(
       price(tile, tile.memory === "subgroup" ? tile.shared : undefined),
   });
   for (let rows = 1; rows <= Math.min(16, shape.m); rows++) {
-    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= Math.max(1, most); cols++) {
+    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= Math.max(1, largest); cols++) {
       const register: RegisterTile = { memory: "register", rows, cols, threads, unroll };
-      yield priced(register, registerGrid(shape, register));
+      if (fits(rows * cols, "own")) yield priced(register, registerGrid(shape, register));
       if (size === undefined) continue;
       for (const shared of ["row", "col"] as const) {
+        if (!fits(rows * cols, shared)) continue;
         const tile: SubgroupTile = { memory: "subgroup", shared, rows, cols, threads: size, unroll };
         yield priced(tile, subgroupGrid(shape, tile));
       }

@@ -7,6 +7,7 @@ import type { LeafHalf } from "../graph/placement.ts";
 import { type LeafBindings, type Output, Program, type ProgramOptions } from "../graph/program.ts";
 import { invariants, schedule } from "../graph/schedule.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { Activations } from "./activations.ts";
 import type { Columns } from "./columns.ts";
 import type { Problem, TracedLevel } from "./problem.ts";
 import type { Supply } from "./supply.ts";
@@ -50,6 +51,7 @@ export class Programs {
   readonly #gpu: Gpu;
   readonly #made = new Map<string, Program>();
   readonly #prelude: Program;
+  #activations: Activations | undefined;
   /** The inner gradient that was recorded last: its activations are in memory. */
   #gradient: Program | undefined;
 
@@ -86,8 +88,27 @@ export class Programs {
   /** The same, left open for the inner step. */
   openGradient(sequence: Sequence, point: Point): Supply {
     this.#gradient = this.#innerGradient({ open: true });
-    this.#gradient.record(sequence, this.#leaves(point));
-    return this.#supply(this.#gradient, this.#problem.inner.traced.parameters, point);
+    return this.#openTo(sequence, this.#gradient, this.#leaves(point));
+  }
+
+  /** What products of these halves read of inner gradients is kept, for so many steps. */
+  keepActivations(halves: ProductHalves, slots: number): Activations {
+    const gradient = this.#innerGradient({ open: true, kept: true });
+    const limit = this.#gpu.device.limits.maxBufferSize;
+    this.#activations = new Activations(gradient, this.#frozen(halves, gradient), { slots, limit });
+    return this.#activations;
+  }
+
+  /** An open inner gradient that keeps its activations for `keptProduct`. */
+  keptGradient(sequence: Sequence, point: Point): Supply {
+    return this.#openTo(sequence, this.#kept.gradient, this.#keptLeaves(point));
+  }
+
+  /** (H_ww x, H_αw x) of a step whose activations were kept: tangents alone. */
+  keptProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
+    const program = this.#frozen(halves, this.#kept.gradient);
+    this.#kept.assertCovers(program);
+    return this.#multiply(program, sequence, this.#keptLeaves(point, x));
   }
 
   /** p ← ∇_w E */
@@ -124,15 +145,15 @@ export class Programs {
   product(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
     const options = () => ({ ...this.#product(halves), after: [this.#prelude] });
     const program = this.#program(`product ${nameOf(halves)}`, options, { halves });
-    return this.#multiply(program, sequence, point, x);
+    return this.#multiply(program, sequence, this.#leaves(point, x));
   }
 
   /** The same where an inner gradient was last recorded: tangents alone, as all values are in memory. */
   frozenProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
-    return this.#multiply(this.#frozen(halves, this.#lender), sequence, point, x);
+    return this.#multiply(this.#frozen(halves, this.#lender), sequence, this.#leaves(point, x));
   }
 
-  /** Does a frozen product right after an inner step read w itself, beside the activations? */
+  /** Does a product that finds activations in memory read w itself beside? */
   readsState(halves: ProductHalves): boolean {
     return this.#frozen(halves, this.#innerGradient({ open: true })).reads(this.#problem.leaves.parameters);
   }
@@ -157,14 +178,20 @@ export class Programs {
     program.record(sequence, { ...this.#leaves(point), tangent });
   }
 
+  get #kept(): Activations {
+    if (this.#activations === undefined) throw new Error("no activations are kept");
+    return this.#activations;
+  }
+
   get #lender(): Program {
     if (this.#gradient === undefined) throw new Error("no inner gradient was recorded before");
     return this.#gradient;
   }
 
-  #innerGradient({ open }: { open: boolean }): Program {
+  #innerGradient({ open, kept = false }: { open: boolean; kept?: boolean }): Program {
     const { gradient, optimizer } = this.#vectors;
-    return this.#program(open ? "inner gradient" : "inner gradient, written", () => ({
+    const name = `inner gradient${open ? "" : ", written"}${kept ? ", activations kept" : ""}`;
+    return this.#program(name, () => ({
       outputs: [
         {
           tensor: this.#problem.inner.traced.parameters,
@@ -198,23 +225,28 @@ export class Programs {
     return { outputs, seeds: new Map([[this.#problem.leaves.parameters, lane.w]]) };
   }
 
-  #multiply(program: Program, sequence: Sequence, point: Point, x: Block): Products {
-    const { traced } = this.#problem.inner;
-    program.record(sequence, this.#leaves(point, x));
+  #openTo(sequence: Sequence, gradient: Program, leaves: LeafBindings): Supply {
+    gradient.record(sequence, leaves);
+    return this.#supply(gradient, this.#problem.inner.traced.parameters, leaves);
+  }
+
+  #multiply(program: Program, sequence: Sequence, leaves: LeafBindings): Products {
+    const { parameters, hyper } = this.#problem.inner.traced;
+    program.record(sequence, leaves);
     return {
-      parameters: this.#supply(program, traced.parameters, point, x),
-      hyper: this.#supply(program, traced.hyper, point, x),
+      parameters: this.#supply(program, parameters, leaves),
+      hyper: this.#supply(program, hyper, leaves),
     };
   }
 
   /** An output for the kernels that take it. */
-  #supply(program: Program, output: Tensor, point: Point, x?: Block): Supply {
+  #supply(program: Program, output: Tensor, leaves: LeafBindings): Supply {
     return ({ w, direction } = {}) => {
       const held = new Map<LeafHalf, string>([
         ...(w === undefined ? [] : [[this.#w, w] as const]),
         ...(direction === undefined ? [] : [[this.#direction, direction] as const]),
       ]);
-      return program.prologue(output, this.#leaves(point, x), held);
+      return program.prologue(output, leaves, held);
     };
   }
 
@@ -246,6 +278,11 @@ export class Programs {
     if (inner.batches) primal.set(inner.batches.leaf, inner.batches.table.row(t - 1));
     if (outer.batches) primal.set(outer.batches.leaf, outer.batches.table.row(0));
     return { primal, tangent: direction && new Map([[leaves.parameters, { block: direction }]]) };
+  }
+
+  #keptLeaves(point: Point, direction?: Block): LeafBindings {
+    const { primal, tangent } = this.#leaves(point, direction);
+    return { primal: new Map([...primal, ...this.#kept.of(point.t)]), tangent };
   }
 
   /** The program of that name, where several share it the `variant`; made at its first use. */

@@ -41,6 +41,8 @@ export class Unroll {
   #main = new Sequence("unroll");
   #solve: Block | undefined;
   #range: number | undefined;
+  /** The products that activations are kept for. */
+  #kept: ProductHalves | undefined;
 
   constructor(problem: Problem, gpu: Gpu, slots: number) {
     this.#problem = problem;
@@ -137,16 +139,43 @@ export class Unroll {
 
   /**
    * Inner step t = 1 … T from w_{t-1} to w_t. With `store`, w_{t-1} goes to the ring; with `state` (as `store` if
-   * not said) what the optimizer's adjoint needs of the step.
+   * not said) what the optimizer's adjoint needs of the step; with `activations` what `keptProduct` needs.
    */
-  innerStep(t: number, { store, state = store }: { store: boolean; state?: boolean }): void {
-    const gradient = this.#programs.openGradient(this.main, this.#current(t));
+  innerStep(
+    t: number,
+    { store, state = store, activations = false }: { store: boolean; state?: boolean; activations?: boolean },
+  ): void {
+    const point = this.#current(t);
+    const gradient = activations
+      ? this.#programs.keptGradient(this.main, point)
+      : this.#programs.openGradient(this.main, point);
     this.vectors.optimizer.step(this.main, t, gradient, { parameters: store, state });
   }
 
-  /** All T inner steps; the last `slots` states before a step are stored. */
+  /** All T inner steps; the last `slots` states before a step are stored, and what `keepActivations` asked for. */
   innerLoop(): void {
-    for (let t = 1; t <= this.steps; t++) this.innerStep(t, { store: t > this.steps - this.slots });
+    const { steps, slots } = this;
+    const kept = this.#kept;
+    for (let t = 1; t <= steps; t++) {
+      const stored = t > steps - slots;
+      const store = stored && (kept === undefined || this.readsState(kept));
+      this.innerStep(t, { store, state: stored, activations: stored && kept !== undefined });
+    }
+  }
+
+  /**
+   * From now on the last `slots` inner steps of the loop keep their activations, for products of these halves at most
+   * by `keptProduct`.
+   */
+  keepActivations(halves: ProductHalves): void {
+    this.#kept = halves;
+    this.vectors.trajectory.push(...this.#programs.keepActivations(halves, this.slots).blocks);
+  }
+
+  /** (H_ww r, H_αw r) of a step that kept its activations: they are not computed again. */
+  keptProduct(t: number, halves: ProductHalves): Products {
+    const point = { t, w: this.storedState(t - 1) };
+    return this.#programs.keptProduct(this.main, point, this.vectors.direction, halves);
   }
 
   /** p ← g = ∇_w E at the current w. */
@@ -236,7 +265,7 @@ export class Unroll {
     return this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves);
   }
 
-  /** Does such a product read w_{t-1} itself, beside the activations that it left? */
+  /** Does a product that finds the activations in memory read w_{t-1} itself, beside them? */
   readsState(halves: ProductHalves): boolean {
     return this.#programs.readsState(halves);
   }

@@ -18,8 +18,8 @@ import { reversible } from "./reversible.ts";
 export interface Parameter {
   readonly metavar: Uppercase<string>;
   readonly about: string;
-  /** What its values are: 1, 2, 3, …; 0 … 1; or any number ≥ 0. */
-  readonly kind: "count" | "share" | "number";
+  /** What its values are: 1, 2, 3, …; 0 … 1; any number ≥ 0; or none but the words. */
+  readonly kind: "count" | "share" | "number" | "word";
   /** Words that stand for no number. */
   readonly words?: readonly string[];
   /** Inner steps: at most T, and a default above T means T. */
@@ -32,6 +32,12 @@ const parameterTable = {
     about: "go back through the last K inner steps, at most all of them",
     kind: "count",
     ofSteps: true,
+  },
+  store: {
+    metavar: "WHAT",
+    about: "store this of a step too: then its product does not compute it again",
+    kind: "word",
+    words: ["activations"],
   },
   every: {
     metavar: "N",
@@ -61,7 +67,11 @@ export const parameters: Readonly<Record<ParameterName, Parameter>> = parameterT
 export type ParameterValue<P extends ParameterName = ParameterName> = P extends ParameterName
   ? ValueOf<(typeof parameterTable)[P]>
   : never;
-type ValueOf<T> = T extends { words: readonly (infer Word)[] } ? number | Word : number;
+type ValueOf<T> = T extends { words: readonly (infer Word)[] }
+  ? T extends { kind: "word" }
+    ? Word
+    : number | Word
+  : number;
 
 /** Parameters by name; what is absent has its default. */
 export type Given = { readonly [P in ParameterName]?: ParameterValue<P> | undefined };
@@ -78,8 +88,8 @@ function entry<D extends Given>(defaults: D, make: (given: D) => Estimator): Nam
 
 /** Every estimator by the name used everywhere: a new one is a line here, and one above for a new parameter. */
 const table = {
-  rmd: entry({}, rmd),
-  krmd: entry({ k: 5 }, krmd),
+  rmd: entry({ store: undefined }, rmd),
+  krmd: entry({ k: 5, store: undefined }, krmd),
   checkpointed: entry({ every: undefined }, checkpointed),
   reversible: entry({}, reversible),
   fmd: entry({}, fmd),
@@ -207,8 +217,9 @@ function estimatorItem(item: string, steps: number | undefined): Chosen {
 function valueIn(item: string, name: EstimatorName, parameter: ParameterName, text: string): number | string {
   if (parameters[parameter].words?.includes(text)) return text;
   const value = Number(text);
-  if (text.trim() === "" || Number.isNaN(value)) {
-    throw new UsageError(`"${item}": "${text}" is no number; write ${usage(name)}`);
+  if (parameters[parameter].kind === "word" || text.trim() === "" || Number.isNaN(value)) {
+    const what = parameters[parameter].kind === "word" ? `no ${parameter}` : "no number";
+    throw new UsageError(`"${item}": "${text}" is ${what}; write ${usage(name)}`);
   }
   return value;
 }
@@ -220,8 +231,8 @@ function isName(name: string): name is EstimatorName {
 /** "krmd:K", "greedy:GAMMA|auto" */
 function usage(name: EstimatorName): string {
   const values = parametersOf(name).map(([parameter]) => {
-    const { metavar, words = [] } = parameters[parameter];
-    return [metavar, ...words].join("|");
+    const { metavar, kind, words = [] } = parameters[parameter];
+    return [...(kind === "word" ? [] : [metavar]), ...words].join("|");
   });
   return [name, ...values].join(":");
 }

@@ -39,8 +39,9 @@ export interface PlacementOptions extends Lanes {
   /** The steps that write. */
   readonly steps: readonly Step[];
   readonly targets: ReadonlyMap<Tensor, Readonly<Partial<Record<Part, Target>>>>;
-  /** Tensors whose values outlive the program. */
+  /** Tensors whose values outlive the program; of them those that stand where each recording says, as leaves do. */
   readonly kept: ReadonlySet<Tensor>;
+  readonly bound: ReadonlySet<Tensor>;
   /** Where another program left a tensor that this one borrows. */
   readonly borrow: (tensor: Tensor) => Place;
 }
@@ -73,9 +74,12 @@ export class Placement {
     } else if (target !== undefined) {
       place = { at: target.block, view: { offset: 0, lane: target.lane } };
     } else {
-      const lane = this.#isLaned(tensor, part) ? Math.ceil(tensor.size / 4) * 4 : 0;
-      const view = this.#view(part, lane);
-      place = { at: this.#arena.take(4 * (lane > 0 ? lane * this.lanesOf(view) : tensor.size)), view };
+      const { lane, bytes } = extentOf(tensor, part, this.#options);
+      const isBound = part === "primal" && this.#options.bound.has(tensor);
+      place = {
+        at: isBound ? { leaf: tensor, part } : this.#arena.take(bytes),
+        view: this.#view(part, lane),
+      };
     }
     this.#places.set(tensor, { ...known, [part]: place });
     return place;
@@ -146,28 +150,35 @@ export class Placement {
     return ends;
   }
 
-  /** Does a tensor, or its tangent, differ from lane to lane? */
-  #isLaned(tensor: Tensor, part: Part): boolean {
-    const { lanes, points = lanes, seeds } = this.#options;
-    if ((part === "primal" ? points : lanes) === 1) return false;
-    const stack = [tensor];
-    const seen = new Set(stack);
-    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-      const { source } = next;
-      if ((source.kind === "leaf" && source.lane > 0) || (seeds?.get(next) ?? 0) > 0) return true;
-      for (const parent of parents(next)) {
-        if (!seen.has(parent)) stack.push(parent);
-        seen.add(parent);
-      }
-    }
-    return false;
-  }
-
   /** How the lanes see what stands `lane` elements apart from the start of its place on. */
   #view(part: Part, lane: number): View {
     const { points } = this.#options;
     return { offset: 0, lane, ...(part === "primal" && lane > 0 && { period: points }) };
   }
+}
+
+/** Elements from one lane of a computed value to the next, 0 where all share it, and bytes of all lanes. */
+export function extentOf(tensor: Tensor, part: Part, lanes: Lanes): { lane: number; bytes: number } {
+  if (!isLaned(tensor, part, lanes)) return { lane: 0, bytes: 4 * tensor.size };
+  const lane = Math.ceil(tensor.size / 4) * 4;
+  const count = part === "primal" ? (lanes.points ?? lanes.lanes) : lanes.lanes;
+  return { lane, bytes: 4 * lane * count };
+}
+
+/** Does a tensor, or its tangent, differ from lane to lane? */
+function isLaned(tensor: Tensor, part: Part, { lanes, points = lanes, seeds }: Lanes): boolean {
+  if ((part === "primal" ? points : lanes) === 1) return false;
+  const stack = [tensor];
+  const seen = new Set(stack);
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { source } = next;
+    if ((source.kind === "leaf" && source.lane > 0) || (seeds?.get(next) ?? 0) > 0) return true;
+    for (const parent of parents(next)) {
+      if (!seen.has(parent)) stack.push(parent);
+      seen.add(parent);
+    }
+  }
+  return false;
 }
 
 /** Pieces that can be computed straight into the assembly that alone uses them. */

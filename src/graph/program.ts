@@ -7,7 +7,15 @@ import { formatBytes } from "../gpu/memory.ts";
 import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
 import { Emission } from "./emission.ts";
 import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
-import { type Lanes, type LeafHalf, type Part, type Place, Placement, type Target } from "./placement.ts";
+import {
+  extentOf,
+  type Lanes,
+  type LeafHalf,
+  type Part,
+  type Place,
+  Placement,
+  type Target,
+} from "./placement.ts";
 import { type Schedule, type Step, schedule } from "./schedule.ts";
 import { size } from "./shape.ts";
 import { assembly, baseOf, isPointwise, parents, type Tensor } from "./tensor.ts";
@@ -38,7 +46,7 @@ export interface ProgramOptions extends Lanes {
   readonly adapter: AdapterTraits;
 }
 
-/** Buffers for the leaves; those of tangents for the seeds. */
+/** Buffers for the leaves and for values that `keep` names; those of tangents for the seeds. */
 export interface LeafBindings {
   readonly primal: ReadonlyMap<Tensor, Resource>;
   readonly tangent?: ReadonlyMap<Tensor, Resource>;
@@ -58,6 +66,8 @@ export class Program {
   /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
   readonly #roots: ReadonlyMap<Tensor, Output>;
   readonly #keep: Set<Tensor>;
+  /** Of the kept values, those that stand where each recording says. */
+  readonly #bound = new Set<Tensor>();
   /** Of the outputs that are left to their takers, the last step. */
   readonly #open = new Map<Tensor, Step>();
   #emission: Emission | undefined;
@@ -94,6 +104,19 @@ export class Program {
   /** Tensors whose values this program writes to memory. */
   *computed(): Generator<Tensor> {
     for (const { tensor, mode } of this.#steps) if (mode.primal) yield tensor;
+  }
+
+  /** The values here that a program which comes after reads. */
+  lent(to: Program): Tensor[] {
+    return [...this.computed()].filter((tensor) => to.schedule.borrowed.has(tensor));
+  }
+
+  /** From now on each recording says where these values stand, as for leaves. @returns the bytes of each */
+  keep(values: readonly Tensor[]): number[] {
+    return values.map((tensor) => {
+      this.#bound.add(tensor);
+      return extentOf(tensor, "primal", this.#options).bytes;
+    });
   }
 
   /** Does the tangent of an output depend on the seeds at all? If not, it is zero. */
@@ -143,6 +166,7 @@ export class Program {
         steps: [...this.#steps, ...this.#open.values()],
         targets: this.#roots,
         kept: this.#keep,
+        bound: this.#bound,
         borrow: (tensor) => this.#lender(tensor).#emitted.placement.find(tensor, "primal"),
       },
       arena,

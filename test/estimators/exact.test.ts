@@ -8,7 +8,7 @@ import { sgd } from "../../src/bilevel/sgd.ts";
 import { checkpointed } from "../../src/estimators/checkpointed.ts";
 import { drmad } from "../../src/estimators/drmad.ts";
 import { fmd, rtho } from "../../src/estimators/fmd.ts";
-import { krmd, rmd } from "../../src/estimators/krmd.ts";
+import { krmd, rmd, t1t2 } from "../../src/estimators/krmd.ts";
 import { add, sub } from "../../src/graph/operations/linear_combination.ts";
 import { matmul } from "../../src/graph/operations/matmul.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
@@ -57,7 +57,7 @@ const worst = { forward: 0, line: 0 };
 const gpu = withGpu((adapter) =>
   [
     `exact estimators against rmd on ${cases.length} problems, on ${adapter}`,
-    `  fmd and rtho: relative error ≤ ${worst.forward.toExponential(1)}; checkpointed, krmd(T): the same bits`,
+    `  fmd and rtho: relative error ≤ ${worst.forward.toExponential(1)}; checkpointed, krmd(T), stored activations: the same bits`,
     `  drmad where second derivatives are constant: ≤ ${worst.line.toExponential(1)}`,
   ].join("\n"),
 );
@@ -94,6 +94,29 @@ test.each(named(cases))("checkpointed is RMD, bit for bit: %s", async (_name, ki
   for (const every of new Set([undefined, 1, 2, 3, 7, steps, steps + 4]))
     expect(await twoSteps(kind, setting, checkpointed({ every })), `every ${every}`).toEqual(exact);
   expect(await twoSteps(kind, setting, krmd({ k: steps }))).toEqual(exact);
+});
+
+test.each(named(cases))("stored activations change no bit: %s", async (_name, kind, setting) => {
+  const store = "activations";
+  expect(await twoSteps(kind, setting, rmd({ store }))).toEqual(await twoSteps(kind, setting, rmd()));
+  if (setting.learnStart) return;
+  for (const k of [1, 2])
+    expect(await twoSteps(kind, setting, krmd({ k, store })), `K = ${k}`).toEqual(
+      await twoSteps(kind, setting, krmd({ k })),
+    );
+  expect(await twoSteps(kind, setting, t1t2())).toEqual(await twoSteps(kind, setting, krmd({ k: 1 })));
+});
+
+test("products of steps whose activations are stored compute tangents alone", async () => {
+  for (const [estimator, dual] of [
+    [rmd(), true],
+    [rmd({ store: "activations" }), false],
+    [t1t2(), false],
+  ] as const) {
+    const loop = await OuterLoop.prepare(problem(network), { gpu: gpu(), estimator });
+    loop.destroy();
+    expect(/matmul dual/.test(loop.explain()), loop.explain()).toBe(dual);
+  }
 });
 
 /** L = ‖Cθ + Dw - e‖², whose second derivatives are the same everywhere, and E = ‖w - c‖². */

@@ -4,7 +4,7 @@ import type { Estimator } from "../../src/bilevel/estimator.ts";
 import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
 import { checkpointed } from "../../src/estimators/checkpointed.ts";
 import { greedy } from "../../src/estimators/greedy.ts";
-import { krmd } from "../../src/estimators/krmd.ts";
+import { krmd, rmd } from "../../src/estimators/krmd.ts";
 import { type EstimatorName, estimatorNamed, estimatorNames } from "../../src/estimators/named.ts";
 import { nystrom } from "../../src/estimators/nystrom.ts";
 import { reversible } from "../../src/estimators/reversible.ts";
@@ -51,7 +51,8 @@ const trajectories: Record<EstimatorName, (T: number) => number> = {
   // The state before the step at hand.
   fmd: () => slot,
   rtho: () => slot,
-  t1t2: () => slot,
+  // With the activations of that step: three matrices, aligned each.
+  t1t2: () => 4 * slot,
   greedy: () => slot,
   "first-order": () => 0,
   neumann: () => 0,
@@ -106,8 +107,20 @@ test.each(estimatorNames)("%s: trajectory and adjoint are what the formula says"
   table.push(`  ${name.padEnd(28)}${bytes.map((text) => text.padStart(12)).join("")}`);
 });
 
+test("stored activations take their bytes once for each stored step", async () => {
+  const bytes = async (estimator: Estimator, steps: number) =>
+    (await memory(estimator, { ...setting, steps })).trajectory ?? 0;
+  const store = "activations";
+  const each = (await bytes(rmd({ store }), 6)) / 6;
+  expect(each).toBeGreaterThan(slot);
+  expect(each % 256).toBe(0);
+  expect(await bytes(rmd({ store }), 60)).toBe(60 * each);
+  expect(await bytes(krmd({ k: 4, store }), 60)).toBe(4 * each);
+});
+
 test("each of them allocates what it states", async () => {
   const all = [
+    rmd({ store: "activations" }),
     ...estimatorNames.map((name) => estimatorNamed(name, {}, 6).estimator),
     greedy({ gamma: "auto" }),
   ];
