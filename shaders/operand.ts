@@ -6,6 +6,11 @@ export interface View {
   readonly period?: number;
 }
 
+/** The place of a second result: in a buffer of its own, or in that of the first, which is then bound once. */
+export interface SecondView extends View {
+  readonly inFirst: boolean;
+}
+
 /** A tensor as a kernel sees it. An absent part is not bound; a literal is a constant that stands in the code. */
 export interface Operand {
   readonly primal?: View;
@@ -48,15 +53,15 @@ export function lineOfGroups(count: number): [number, number] {
 }
 
 /**
- * WGSL that sets `order` to the number of a workgroup on such a line, counted from 0, where `group` is its
- * `workgroup_id`. Those behind the last, which fill up the y dimension, end there.
+ * WGSL that sets `order`, or another name, to the number of a workgroup on such a line, counted from 0, where `group` is
+ * its `workgroup_id`. Those behind the last, which fill up the y dimension, end there.
  */
-export function orderOnLine(count: number): string {
+export function orderOnLine(count: number, order = "order"): string {
   const [width, height] = lineOfGroups(count);
   return height === 1
-    ? "let order = group.x;"
-    : `let order = group.x + group.y * ${width}u;
-  if (order >= ${count}u) { return; }`;
+    ? `let ${order} = group.x;`
+    : `let ${order} = group.x + group.y * ${width}u;
+  if (${order} >= ${count}u) { return; }`;
 }
 
 /** Declares a read-only buffer, or nothing when its view is absent. */

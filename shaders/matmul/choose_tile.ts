@@ -1,6 +1,7 @@
 import { type AdapterTraits, magnitude } from "../variants.ts";
 import { factors, type MatmulShape, terms } from "./product.ts";
 import { type RegisterTile, registerGrid } from "./register_tile.ts";
+import { ROW_SUM_BYTES } from "./row_sums.ts";
 import { type SharedTile, sharedGroups } from "./shared_tile.ts";
 import { type SubgroupTile, subgroupGrid } from "./subgroup_tile.ts";
 import { readWidth } from "./vector_reads.ts";
@@ -133,12 +134,12 @@ function hardwareTile(shape: MatmulShape): SharedTile {
 const mostParts = (shape: MatmulShape, tile: SharedTile) =>
   Math.max(1, Math.min(Math.floor(WANTED / groupsOf(shape, tile)), Math.floor(shape.k / LEAST_TERMS)));
 
-/** Terms at a time of which all factors' tiles fit the 16 KiB of shared memory that WebGPU promises. */
+/** Terms at a time of which all factors' tiles fit the 16 KiB of shared memory that WebGPU promises, beside sums of rows. */
 function deepest(shape: MatmulShape, tile: Omit<SharedTile, "memory" | "depth" | "parts">): number {
   const row = tile.rows * tile.rowThreads + 1;
   const col = tile.cols * tile.colThreads + 1;
   const term = factors(shape).reduce((sum, { axis }) => sum + (axis === "row" ? row : col), 0);
-  return [16, 8, 4].find((depth) => 4 * term * depth <= 16384) ?? 2;
+  return [16, 8, 4].find((depth) => 4 * term * depth <= 16384 - ROW_SUM_BYTES) ?? 2;
 }
 
 /** Blocks of 1 to 8 outputs a side for 64 or 256 threads, whole and in parts. */

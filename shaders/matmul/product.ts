@@ -1,5 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { laneOf, type View } from "../operand.ts";
+import { laneOf, type SecondView, type View } from "../operand.ts";
 import { range } from "../range.ts";
 import { fit, packed, placed, vector, type Width } from "../width.ts";
 
@@ -23,6 +23,9 @@ export interface MatmulShape {
   db?: View;
   dbias?: View;
   dout: View;
+  /** Where the sums of the rows of A go, and their tangents, if they are wanted beside; A is stored as its transpose then. */
+  sum?: SecondView;
+  dsum?: SecondView;
   /** Write `out`? */
   primal: boolean;
   /** Write `dout`? */

@@ -10,6 +10,7 @@ import {
   stores,
   sums,
 } from "./product.ts";
+import { declareRowSums, startGroup, withRowSums } from "./row_sums.ts";
 import { VectorReads } from "./vector_reads.ts";
 
 /** Every thread keeps `rows × cols` outputs in registers and reads its factors straight from their buffers. */
@@ -23,16 +24,18 @@ export interface RegisterTile {
   unroll: 1 | 2 | 4;
 }
 
+const groupsOf = ({ m, n }: MatmulShape, { rows, cols, threads }: RegisterTile): number =>
+  Math.ceil((Math.ceil(m / rows) * Math.ceil(n / cols)) / threads);
+
 /** Workgroups in x and y. */
-export function registerGrid({ m, n }: MatmulShape, { rows, cols, threads }: RegisterTile): [number, number] {
-  return lineOfGroups(Math.ceil((Math.ceil(m / rows) * Math.ceil(n / cols)) / threads));
+export function registerGrid(shape: MatmulShape, tile: RegisterTile): [number, number] {
+  return lineOfGroups(withRowSums(shape, groupsOf(shape, tile)));
 }
 
 export function registerTile(c: MatmulShape, tile: RegisterTile): string {
   const { rows, cols, unroll, threads } = tile;
   const rowBlocks = Math.ceil(c.m / rows);
   const colBlocks = Math.ceil(c.n / cols);
-  const [gridX, gridY] = registerGrid(c, tile);
   const used = factors(c).map((factor) => {
     const count = factor.axis === "row" ? rows : cols;
     return new VectorReads(c, factor, { count, depth: unroll, ragged: factor.extent % count > 0 });
@@ -48,14 +51,12 @@ ${lines(length, (q) => accumulate(c, rows, cols, (name, i) => named.get(name)!.e
   const whole = c.k - (c.k % unroll);
 
   return wgsl`${bindings(c, ({ name }) => named.get(name)!.width, outWidth)}
+${declareRowSums(c, { threads, width: axes[0]?.width ?? 1, outWidth, together: false })}
 @compute @workgroup_size(${threads})
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let lane = id.z;
-#if ${gridY > 1}
-  let block = id.x + id.y * ${gridX * threads};
-#else
-  let block = id.x;
-#endif
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let lane = group.z;
+  ${startGroup(c, groupsOf(c, tile))}
+  let block = order * ${threads} + thread;
   if (block >= ${rowBlocks * colBlocks}) { return; }
   let row = block / ${colBlocks} * ${rows};
   let col = block % ${colBlocks} * ${cols};

@@ -1,5 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { lineOfGroups, orderOnLine } from "../operand.ts";
+import { lineOfGroups } from "../operand.ts";
 import {
   accumulate,
   at,
@@ -11,6 +11,7 @@ import {
   stores,
   sums,
 } from "./product.ts";
+import { declareRowSums, startGroup, withRowSums } from "./row_sums.ts";
 
 /**
  * A workgroup of `rowThreads × colThreads`, each with `rows × cols` outputs, shares `depth` terms at a time. The outputs
@@ -56,6 +57,7 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
     }`;
 
   return wgsl`${bindings(c, () => 1, 1)}
+${declareRowSums(c, { threads: size, width: 1, outWidth: 1, together: true })}
 ${used.map((f) => `var<workgroup> ${f.name}Tile: array<f32, ${pitch[f.axis] * depth}>;`).join("\n")}
 
 @compute @workgroup_size(${colThreads}, ${rowThreads})
@@ -65,7 +67,7 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let lane = group.z;
-  ${orderOnLine(count)}
+  ${startGroup(c, count)}
   let firstCol = order % ${colBlocks} * ${side.col};
 #if ${parts > 1}
   let part = order / ${colBlocks} % ${parts};
@@ -112,6 +114,6 @@ export function sharedGroups(
 }
 
 /** They in x and y. */
-export function sharedGrid(c: Pick<MatmulShape, "m" | "n">, tile: SharedTile): [number, number] {
-  return lineOfGroups(sharedGroups(c, tile).count);
+export function sharedGrid(c: MatmulShape, tile: SharedTile): [number, number] {
+  return lineOfGroups(withRowSums(c, sharedGroups(c, tile).count));
 }

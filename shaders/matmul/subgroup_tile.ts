@@ -1,5 +1,5 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { lineOfGroups, orderOnLine } from "../operand.ts";
+import { lineOfGroups } from "../operand.ts";
 import {
   accumulate,
   at,
@@ -13,6 +13,7 @@ import {
   stores,
   sums,
 } from "./product.ts";
+import { declareRowSums, startGroup, withRowSums } from "./row_sums.ts";
 import { VectorReads } from "./vector_reads.ts";
 
 /**
@@ -45,7 +46,7 @@ function blocks({ m, n }: MatmulShape, tile: SubgroupTile): { rowBlocks: number;
 /** Workgroups in x and y. */
 export function subgroupGrid(shape: MatmulShape, tile: SubgroupTile): [number, number] {
   const { rowBlocks, colBlocks } = blocks(shape, tile);
-  return lineOfGroups(rowBlocks * colBlocks);
+  return lineOfGroups(withRowSums(shape, rowBlocks * colBlocks));
 }
 
 export function subgroupTile(c: MatmulShape, tile: SubgroupTile): string {
@@ -95,15 +96,17 @@ ${accumulate(c, rows, cols, (name, i) => named.get(name)?.element(i, q) ?? `${na
 )}`;
 
   const outWidth = outputWidth(c, cols);
+  const rowWidth = tile.shared === "col" ? (own[0]?.width ?? 1) : 1;
   const whole = c.k - (c.k % unroll);
 
   // Broadcasts need all threads of the subgroup: those over the edge compute along and store nothing.
   return wgsl`enable subgroups;
 ${bindings(c, ({ name }) => named.get(name)?.width ?? 1, outWidth)}
+${declareRowSums(c, { threads, width: rowWidth, outWidth, together: false })}
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) thread: u32) {
   let lane = group.z;
-  ${orderOnLine(rowBlocks * colBlocks)}
+  ${startGroup(c, rowBlocks * colBlocks)}
   let row = order / ${colBlocks} * ${side.row}${tile.shared === "col" ? ` + thread * ${rows}` : ""};
   let col = order % ${colBlocks} * ${side.col}${tile.shared === "row" ? ` + thread * ${cols}` : ""};
 

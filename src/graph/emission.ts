@@ -10,7 +10,14 @@ import { type Fusion, type HeldOperand, isFused } from "./fusion.ts";
 import type { LeafHalf, Part, Place, Placement } from "./placement.ts";
 import type { Step } from "./schedule.ts";
 import { formatShape } from "./shape.ts";
-import { constantValue, isPointwise, type KernelCode, type Operand, type Tensor } from "./tensor.ts";
+import {
+  constantValue,
+  isPointwise,
+  type KernelCode,
+  type Operand,
+  type Sums,
+  type Tensor,
+} from "./tensor.ts";
 
 export interface Slot {
   readonly binding: number;
@@ -37,6 +44,12 @@ export interface EmissionOptions {
   readonly arena: Arena;
   /** Tensors that carry a tangent. */
   readonly active: ReadonlySet<Tensor>;
+}
+
+/** Where a step writes its halves. */
+export interface Homes {
+  readonly primal: Place | undefined;
+  readonly tangent: Place | undefined;
 }
 
 /** A step that has no kernel of its own. */
@@ -117,7 +130,7 @@ export class Emission {
   }
 
   /** The kernel of a step, and where it writes in parts the one that adds them up. */
-  rule(step: Step, primal: Place | undefined, tangent: Place | undefined): void {
+  rule(step: Step, { primal, tangent }: Homes, companion?: { step: Step; homes: Homes }): void {
     const { tensor, mode } = step;
     if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
     const { rule } = tensor.source;
@@ -142,18 +155,20 @@ export class Emission {
       tangent:
         written.tangent && slots.bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
     };
+    const sums = companion && bindSums(companion, written, outSlot + 1, slots);
+    const call = { inputs: operands, out, sums, ...where };
     const { name, code, grid, flops } = isFused(rule)
-      ? this.#fusion.kernel(step, rule, { inputs: operands, out, ...where })
-      : { name: rule.name, ...rule.kernel({ inputs: operands, out, ...where }, mode) };
+      ? this.#fusion.kernel(step, rule, call)
+      : { name: rule.name, ...rule.kernel(call, mode) };
     const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
     this.kernels.push({
-      label: `${name}${part}`,
+      label: `${name}${sums ? " and sum" : ""}${part}`,
       code,
       slots: slots.list,
       grid: inLanes(grid, where.lanes),
       flops,
       bytes: slots.bytes,
-      shape: this.#shapeOf(step),
+      shape: `${this.#shapeOf(step)}${companion ? ` ${formatShape(companion.step.tensor.shape)}` : ""}`,
     });
     if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
     for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
@@ -161,12 +176,7 @@ export class Emission {
   }
 
   /** Adds up the parts of an output, in their order. */
-  #addParts(
-    { size: count, shape }: Tensor,
-    parts: number,
-    from: { primal: Place | undefined; tangent: Place | undefined },
-    to: { primal: Place | undefined; tangent: Place | undefined },
-  ): void {
+  #addParts({ size: count, shape }: Tensor, parts: number, from: Homes, to: Homes): void {
     const slots: Slot[] = [];
     const bind = (binding: number, access: Access, place: Place | undefined): View | undefined => {
       if (place) slots.push({ binding, access, at: place.at });
@@ -189,7 +199,7 @@ export class Emission {
   }
 
   /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
-  assemble({ tensor }: Step, primal: Place | undefined, tangent: Place | undefined): void {
+  assemble({ tensor }: Step, { primal, tangent }: Homes): void {
     if (tensor.source.kind !== "assembly") return;
     const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
     for (const [part, whole] of [
@@ -240,6 +250,23 @@ export class Emission {
       shape: formatShape([count]),
     });
   }
+}
+
+/** The sums that a kernel writes beside its output; a buffer that holds both is bound once, as it is written. */
+function bindSums(
+  { step: { tensor }, homes }: { step: Step; homes: Homes },
+  output: Homes,
+  slot: number,
+  slots: Slots,
+): Sums {
+  const bind = (binding: number, half: Part) => {
+    const place = homes[half];
+    if (place === undefined) return undefined;
+    const inFirst = place.at === output[half]?.at;
+    const view = inFirst ? place.view : slots.bind(binding, "overwrite", place, tensor.size);
+    return { ...view, inFirst };
+  };
+  return { primal: bind(2 * slot, "primal"), tangent: bind(2 * slot + 1, "tangent") };
 }
 
 /** A kernel's grid over lanes. */

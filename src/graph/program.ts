@@ -5,7 +5,8 @@ import type { Resource } from "../gpu/block.ts";
 import { type Binding, type Entry, lanesOf, type Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
 import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
-import { Emission } from "./emission.ts";
+import { withCompanions } from "./companions.ts";
+import { Emission, type Homes } from "./emission.ts";
 import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
 import {
   extentOf,
@@ -62,6 +63,8 @@ export class Program {
   readonly #fusion: Fusion;
   /** The steps that have a kernel of their own, or copy. */
   readonly #steps: readonly Step[];
+  /** The sums that kernels of other steps write, by those steps. */
+  readonly #companions: ReadonlyMap<Step, Step>;
   readonly #options: ProgramOptions;
   /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
   readonly #roots: ReadonlyMap<Tensor, Output>;
@@ -97,7 +100,12 @@ export class Program {
       this.#open.set(tensor, step);
       left.add(tensor).add(root);
     }
-    this.#steps = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
+    const own = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
+    ({ steps: this.#steps, companions: this.#companions } = withCompanions(
+      own,
+      this.#fusion,
+      options.adapter,
+    ));
     for (const tensor of this.schedule.borrowed) this.#lender(tensor).#keep.add(tensor);
   }
 
@@ -176,11 +184,17 @@ export class Program {
       ...{ fusion: this.#fusion, placement, arena, active: this.schedule.active },
     });
     this.#emission = emission;
+    const carried = new Set(this.#companions.values());
+    const homes = ({ tensor, mode }: Step): Homes => ({
+      primal: mode.primal ? placement.home(tensor, "primal") : undefined,
+      tangent: mode.tangent ? placement.home(tensor, "tangent") : undefined,
+    });
     for (const step of this.#steps) {
-      const home = (part: Part) => (step.mode[part] ? placement.home(step.tensor, part) : undefined);
-      const [primal, tangent] = [home("primal"), home("tangent")];
-      if (step.tensor.source.kind === "assembly") emission.assemble(step, primal, tangent);
-      else emission.rule(step, primal, tangent);
+      if (carried.has(step)) continue;
+      const companion = this.#companions.get(step);
+      if (step.tensor.source.kind === "assembly") emission.assemble(step, homes(step));
+      else emission.rule(step, homes(step), companion && { step: companion, homes: homes(companion) });
+      if (companion) placement.release(companion);
       placement.release(step);
     }
     // Their readings stay until nothing more of this program is placed: takers come before the next one.

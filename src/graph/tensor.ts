@@ -1,5 +1,6 @@
 import type { Chain, Formula } from "../../shaders/chain.ts";
-import type { Strided, View } from "../../shaders/operand.ts";
+import type { SecondView, Strided, View } from "../../shaders/operand.ts";
+import type { Reduction } from "../../shaders/reduce.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
@@ -24,9 +25,17 @@ export interface Operand {
   readonly literal?: number;
 }
 
+/** Where sums beside an output go. */
+export interface Sums {
+  readonly primal?: SecondView | undefined;
+  readonly tangent?: SecondView | undefined;
+}
+
 export interface KernelCall {
   readonly inputs: readonly Operand[];
   readonly out: Operand;
+  /** Where the sums go that `beside` of the rule names, if they are wanted too; behind the output among the bindings. */
+  readonly sums?: Sums | undefined;
   readonly adapter: AdapterTraits;
   /** Lanes that the kernel runs over. */
   readonly lanes: number;
@@ -68,6 +77,8 @@ export interface KernelRule extends Operation {
    * for few outputs keeps more threads busy so. Default 1.
    */
   parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
+  /** The input of which its kernel can write the sums over the first axis too, on adapters where that takes no longer. */
+  readonly beside?: { readonly sumsOf: number; isWorthwhile(adapter: AdapterTraits): boolean };
 }
 
 /** An element of the output comes from one element of each input, to which that broadcasts. */
@@ -77,10 +88,11 @@ export interface PointwiseRule extends Operation {
 
 /** Sums of elements of one input, which its kernel may compute itself. */
 export interface SumRule extends Operation, Pick<KernelRule, "parts"> {
+  readonly reduction: Reduction;
   sums(call: Omit<KernelCall, "inputs"> & { readonly chain: Chain }): KernelCode;
 }
 
-export const isSum = (rule: Rule): rule is SumRule => "sums" in rule;
+export const isSum = (rule: Rule): rule is SumRule => "reduction" in rule;
 export const isPointwise = (rule: Rule): rule is PointwiseRule => "formula" in rule;
 
 /** One piece of an assembled flat tensor. */

@@ -16,7 +16,7 @@ let worst = 0;
 const gpu = withGpu((adapter) => {
   const size = gpu().choice.subgroupSize;
   const subgroups = size === undefined ? "without subgroups" : `subgroups of ${size}`;
-  return `tiles of matrix products on ${adapter}, ${subgroups}; error ${worst.toExponential(1)} of ${BUDGET}`;
+  return `tiles of matrix products and of sums of rows beside them on ${adapter}, ${subgroups}; error ${worst.toExponential(1)} of ${BUDGET}`;
 });
 
 /** m, k, n, and where the buffers begin. */
@@ -25,6 +25,7 @@ const sizes: readonly [m: number, k: number, n: number, offset: number][] = [
   [17, 7, 70, 3],
   [70, 14, 10, 2],
   [24, 8, 40, 4],
+  [6, 150, 9, 0],
 ];
 
 const modes: readonly Pick<MatmulShape, "primal" | "tangent" | "da" | "db">[] = [
@@ -63,6 +64,12 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
     // Together, for the sake of the compilers.
     const tried = sizes.map(([m, k, n, offset], s) => {
       const lane = (rows: number, cols: number) => view(offset, rows * cols + offset);
+      const parts = matmulParts(tile);
+      // Sums of the rows of Aᵀ: behind the product in its buffer, or in one of their own.
+      const inFirst = t % 2 === 0;
+      const out = view(offset, m * parts * n + m + offset);
+      const sum = { ...(inFirst ? view(offset + m * parts * n, out.lane) : lane(1, m)), inFirst };
+      const hasSums = a === "Aᵀ" && m > 1;
       const { da, db, ...mode } = modes[(t + s) % modes.length]!;
       const shape: MatmulShape = {
         ...{ m, n, k, lanes: LANES, ...mode },
@@ -75,8 +82,10 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
         ...(da && { da: lane(m, k) }),
         ...(db && { db: lane(k, n) }),
         ...(s % 2 === 0 && { bias: lane(1, n), dbias: lane(1, n) }),
-        out: lane(m * matmulParts(tile), n),
-        dout: lane(m * matmulParts(tile), n),
+        out,
+        dout: out,
+        ...(hasSums && mode.primal && { sum }),
+        ...(hasSums && da && { dsum: sum }),
       };
       return expectProduct(shape, tile);
     });
@@ -87,7 +96,7 @@ test.each(transpositions)("%s · %s by every kind of tile", async (a, b) => {
 async function expectProduct(shape: MatmulShape, tile: MatmulTile): Promise<void> {
   const { m, n, primal, tangent } = shape;
   const random = new Random(1);
-  const names = ["a", "da", "b", "db", "bias", "dbias", "out", "dout"] as const;
+  const names = ["a", "da", "b", "db", "bias", "dbias", "out", "dout", "sum", "dsum"] as const;
   const given = names.map((name) => {
     const { offset, lane } = shape[name] ?? view(0, 1);
     return Float32Array.from({ length: offset + LANES * lane }, () => random.uniform() - 0.5);
@@ -121,9 +130,13 @@ async function expectProduct(shape: MatmulShape, tile: MatmulTile): Promise<void
     const what = JSON.stringify(config);
     if (primal) addParts(found[0]!, shape.out, given[6]!, m * n, matmulParts(tile));
     if (tangent) addParts(found[1]!, shape.dout, given[7]!, m * n, matmulParts(tile));
-    expectClose(found[0]!, primal ? out! : new Map(), given[6]!, what);
-    expectClose(found[1]!, tangent ? dout! : new Map(), given[7]!, what);
     expect(out!.size, what).toBe(LANES * m * n);
+    const written: Exact[] = [primal ? out! : new Map(), tangent ? dout! : new Map(), new Map(), new Map()];
+    for (const [half, place] of [shape.sum, shape.dsum].entries()) {
+      const sums = place ? exactSums(shape, given[half]!, place) : [];
+      for (const [at, sum] of sums) written[place!.inFirst ? half : 2 + half]!.set(at, sum);
+    }
+    for (const [b, exact] of written.entries()) expectClose(found[b]!, exact, given[6 + b]!, what);
   } finally {
     executable.destroy();
   }
@@ -180,6 +193,22 @@ function exactly(shape: MatmulShape, [a, da, b, db, bias, dbias]: Float32Array[]
       shape.dbias && dbias,
     ),
   ];
+}
+
+/** Of the rows of A. */
+function exactSums(shape: MatmulShape, a: Float32Array, place: View): Exact {
+  const exact: Exact = new Map();
+  for (let lane = 0; lane < LANES; lane++) {
+    for (let i = 0; i < shape.m; i++) {
+      const row = Array.from(
+        { length: shape.k },
+        (_, p) => a[shape.a.offset + lane * shape.a.lane + i * shape.aRow + p * shape.aCol]!,
+      );
+      const sum = (terms: number[]) => terms.reduce((all, term) => all + term, 0);
+      exact.set(place.offset + lane * place.lane + i, [sum(row), sum(row.map(Math.abs))]);
+    }
+  }
+  return exact;
 }
 
 const pair = (x: Float32Array, y: Float32Array): [Float32Array, Float32Array] => [x, y];

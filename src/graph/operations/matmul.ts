@@ -5,11 +5,12 @@ import {
   matmulParts,
   matmul as matmulShader,
 } from "../../../shaders/matmul.ts";
-import type { Operand, View } from "../../../shaders/operand.ts";
+import type { View } from "../../../shaders/operand.ts";
+import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { Mode, Rule, Tensor } from "../tensor.ts";
+import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 
@@ -60,6 +61,8 @@ function rule(product: Product): Rule {
     name: "matmul",
     slots: 3,
     reads: productReads,
+    ...(transposeA &&
+      m > 1 && { beside: { sumsOf: 0, isWorthwhile: (adapter) => addsRowsAsFast(product, adapter) } }),
     parts: (mode, { adapter, lanes }) =>
       matmulParts(chooseMatmulTile(unboundShape(product, mode, lanes), adapter)),
     kernel(call, mode) {
@@ -81,12 +84,19 @@ function rule(product: Product): Rule {
   };
 }
 
+/** Are the sums over k of the m rows of A, which one workgroup adds up, soon done, compared with another launch? */
+function addsRowsAsFast({ m, k }: Product, { kind }: AdapterTraits): boolean {
+  // Threads of its workgroup, those that share a sum, and terms that a thread may add up.
+  const [threads, together, terms] = kind === "hardware" ? [256, Math.floor(256 / m), 512] : [8, 1, 8192];
+  return Math.ceil(m / threads) * Math.ceil(k / Math.max(1, together)) <= terms;
+}
+
 /** Stands for a buffer that the mode does not bind. */
 const unbound: View = { offset: 0, lane: 0 };
 
 function matmulShape(
   { m, n, k, transposeA, transposeB }: Product,
-  { inputs: [a, b, bias], out, lanes }: { inputs: readonly Operand[]; out: Operand; lanes: number },
+  { inputs: [a, b, bias], out, sums, lanes }: Omit<KernelCall, "adapter">,
   { primal, tangent }: Mode,
 ): MatmulShape {
   return {
@@ -106,6 +116,8 @@ function matmulShape(
     dbias: bias?.tangent,
     out: out.primal ?? unbound,
     dout: out.tangent ?? unbound,
+    ...(sums?.primal && { sum: sums.primal }),
+    ...(sums?.tangent && { dsum: sums.tangent }),
     primal,
     tangent,
   };
@@ -113,6 +125,9 @@ function matmulShape(
 
 /** The shape before anything has its place: a tile in parts goes by no more than this. */
 function unboundShape(product: Product, mode: Mode, lanes: number): MatmulShape {
-  const inputs = mode.active.map((active) => ({ primal: unbound, ...(active && { tangent: unbound }) }));
-  return matmulShape(product, { inputs, out: {}, lanes }, mode);
+  const inputs = mode.active.map((active) => ({
+    ...{ shape: [], primal: unbound },
+    ...(active && { tangent: unbound }),
+  }));
+  return matmulShape(product, { inputs, out: { shape: [] }, lanes }, mode);
 }

@@ -51,6 +51,7 @@ function sumRun(x: Tensor, first: number, last: number): Tensor {
   const rule: SumRule = {
     name: "sum",
     reads: ({ primal }) => [primal],
+    reduction,
     parts: (_, where) => reductionParts(reduction, where),
     sums: (call) => reductionKernel(reduction, call),
     vjp: (_inputs, _output, cotangent) => [broadcastTo(view(cotangent, 0, kept), x.shape)],

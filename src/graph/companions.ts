@@ -1,0 +1,64 @@
+import type { AdapterTraits } from "../../shaders/variants.ts";
+import type { Fusion } from "./fusion.ts";
+import type { Step } from "./schedule.ts";
+import { baseOf, isPointwise, isSum, parents, type Tensor } from "./tensor.ts";
+
+/**
+ * Sums over the first axis of a matrix that a product reads too: the product's kernel writes them beside. Steps in an
+ * order in which each such sum comes right before its product, and the sum of each such product.
+ */
+export function withCompanions(
+  steps: readonly Step[],
+  fusion: Fusion,
+  adapter: AdapterTraits,
+): { readonly steps: readonly Step[]; readonly companions: ReadonlyMap<Step, Step> } {
+  const companions = new Map<Step, Step>();
+  let order = steps;
+  for (const sum of steps) {
+    const summed = summedBy(sum, fusion);
+    const product = summed && steps.find((step) => !companions.has(step) && sums(step, sum, summed, adapter));
+    const together = product && broughtTogether(order, sum, product);
+    if (together === undefined) continue;
+    order = together;
+    companions.set(product!, sum);
+  }
+  return { steps: order, companions };
+}
+
+/** The matrix over whose first axis a step sums, as it stands in memory. */
+function summedBy(step: Step, fusion: Fusion): Tensor | undefined {
+  const { source } = step.tensor;
+  if (source.kind !== "rule" || !isSum(source.rule)) return undefined;
+  const [matrix] = source.inputs;
+  const { outer, inner } = source.rule.reduction;
+  const isOverRows = outer === 1 && matrix!.shape.length === 2 && matrix!.shape[1] === inner;
+  return isOverRows && fusion.of(step).computings.length === 0 ? matrix : undefined;
+}
+
+/** May the kernel of a step write the same halves of a sum of this matrix? */
+function sums(
+  { tensor: { source }, mode }: Step,
+  sum: Step,
+  matrix: Tensor,
+  adapter: AdapterTraits,
+): boolean {
+  if (source.kind !== "rule" || isPointwise(source.rule) || isSum(source.rule)) return false;
+  const { beside } = source.rule;
+  if (beside === undefined || source.inputs[beside.sumsOf] !== matrix || !beside.isWorthwhile(adapter))
+    return false;
+  const { primal, tangent } = sum.mode;
+  return mode.primal === primal && mode.tangent === tangent && (!tangent || mode.active[beside.sumsOf]!);
+}
+
+/** The order with both where the later one stands, unless the earlier one is needed in between. */
+function broughtTogether(order: readonly Step[], sum: Step, product: Step): readonly Step[] | undefined {
+  const [first, last] = [order.indexOf(sum), order.indexOf(product)].sort((a, b) => a - b) as [
+    number,
+    number,
+  ];
+  const between = order.slice(first + 1, last);
+  const isRead = between.some(({ tensor }) =>
+    parents(tensor).some((parent) => baseOf(parent) === order[first]!.tensor),
+  );
+  return isRead ? undefined : [...order.slice(0, first), ...between, sum, product, ...order.slice(last + 1)];
+}
