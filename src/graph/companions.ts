@@ -50,15 +50,13 @@ function sums(
   return mode.primal === primal && mode.tangent === tangent && (!tangent || mode.active[beside.sumsOf]!);
 }
 
-/** The order with both where the later one stands, unless the earlier one is needed in between. */
+/** The order with the sum right before the product, unless it is needed earlier. */
 function broughtTogether(order: readonly Step[], sum: Step, product: Step): readonly Step[] | undefined {
-  const [first, last] = [order.indexOf(sum), order.indexOf(product)].sort((a, b) => a - b) as [
-    number,
-    number,
-  ];
-  const between = order.slice(first + 1, last);
-  const isRead = between.some(({ tensor }) =>
-    parents(tensor).some((parent) => baseOf(parent) === order[first]!.tensor),
+  const others = order.filter((step) => step !== sum);
+  const at = others.indexOf(product);
+  const waiting = others.slice(order.indexOf(sum), at + 1);
+  const isRead = waiting.some(({ tensor }) =>
+    parents(tensor).some((parent) => baseOf(parent) === sum.tensor),
   );
-  return isRead ? undefined : [...order.slice(0, first), ...between, sum, product, ...order.slice(last + 1)];
+  return isRead ? undefined : others.toSpliced(at, 0, sum);
 }
