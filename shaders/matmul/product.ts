@@ -132,8 +132,12 @@ export function accumulate(
   );
 }
 
-/** Elements that one write brings out. */
+/**
+ * Elements that one write brings out. A write to a component may touch its whole vector (WGSL, "Memory accesses"), so sums
+ * that stand behind the output allow no vectors.
+ */
 export function outputWidth(c: MatmulShape, cols: number): Width {
+  if (c.sum?.inFirst || c.dsum?.inFirst) return 1;
   return fit([cols, c.n, ...placed(c.primal ? c.out : undefined, c.tangent ? c.dout : undefined)]);
 }
 

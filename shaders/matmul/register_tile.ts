@@ -51,7 +51,7 @@ ${lines(length, (q) => accumulate(c, rows, cols, (name, i) => named.get(name)!.e
   const whole = c.k - (c.k % unroll);
 
   return wgsl`${bindings(c, ({ name }) => named.get(name)!.width, outWidth)}
-${declareRowSums(c, { threads, width: axes[0]?.width ?? 1, outWidth, together: false })}
+${declareRowSums(c, { threads, width: axes[0]?.width ?? 1, together: false })}
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let lane = group.z;

@@ -9,11 +9,10 @@ const BLOCK = 64;
 /** Bytes of shared memory that they take at most. */
 export const ROW_SUM_BYTES = 2048;
 
-/** A workgroup, what it has of A, stored as its transpose: vectors of neighbouring rows; and of the product's output. */
+/** A workgroup, and what it has of A, stored as its transpose: vectors of neighbouring rows. */
 export interface SumGroup {
   readonly threads: number;
   readonly width: Width;
-  readonly outWidth: Width;
   /** May threads share a sum? On software adapters a barrier costs more than thousands of additions. */
   readonly together: boolean;
 }
@@ -26,7 +25,7 @@ export const withRowSums = (c: Pick<MatmulShape, "sum" | "dsum">, count: number)
  * WGSL of `sum[m]`, the sums Σ_p A(i, p) over the rows of A, and of `dsum`, which the first workgroup writes beside the
  * product of the others: the bias' gradient beside that of the weights. Nothing where they are not asked for.
  */
-export function declareRowSums(c: MatmulShape, { threads, width, outWidth, together }: SumGroup): string {
+export function declareRowSums(c: MatmulShape, { threads, width, together }: SumGroup): string {
   const halves = (["a", "da"] as const).filter((name) => (name === "a" ? c.sum : c.dsum));
   if (halves.length === 0) return "";
   if (c.aRow !== 1 || c.m === 1)
@@ -43,9 +42,7 @@ export function declareRowSums(c: MatmulShape, { threads, width, outWidth, toget
   };
   const store = (name: "a" | "da", e: number) => {
     const index = `${at(places[name]!)} + block * ${width} + ${e}`;
-    const isVector = places[name]?.inFirst && outWidth > 1;
-    const place = isVector ? `(${index}) / ${outWidth}][(${index}) % ${outWidth}` : index;
-    return `${buffer(name)}[${place}] = ${component(`${name}Sum`, width, e)};`;
+    return `${buffer(name)}[${index}] = ${component(`${name}Sum`, width, e)};`;
   };
   const declare = (name: "a" | "da") =>
     places[name]?.inFirst

@@ -57,7 +57,7 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
     }`;
 
   return wgsl`${bindings(c, () => 1, 1)}
-${declareRowSums(c, { threads: size, width: 1, outWidth: 1, together: true })}
+${declareRowSums(c, { threads: size, width: 1, together: true })}
 ${used.map((f) => `var<workgroup> ${f.name}Tile: array<f32, ${pitch[f.axis] * depth}>;`).join("\n")}
 
 @compute @workgroup_size(${colThreads}, ${rowThreads})

@@ -102,7 +102,7 @@ ${accumulate(c, rows, cols, (name, i) => named.get(name)?.element(i, q) ?? `${na
   // Broadcasts need all threads of the subgroup: those over the edge compute along and store nothing.
   return wgsl`enable subgroups;
 ${bindings(c, ({ name }) => named.get(name)?.width ?? 1, outWidth)}
-${declareRowSums(c, { threads, width: rowWidth, outWidth, together: false })}
+${declareRowSums(c, { threads, width: rowWidth, together: false })}
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) thread: u32) {
   let lane = group.z;

@@ -16,6 +16,7 @@ import { groupOf } from "./group.ts";
 import { type LogEntry, OuterLog } from "./outer_log.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
 import { type Problem, ProblemError } from "./problem.ts";
+import type { Settings } from "./settings.ts";
 import { Unroll } from "./unroll.ts";
 
 export interface OuterLoopOptions<H extends string> {
@@ -67,8 +68,10 @@ export class OuterLoop<W extends string, H extends string> {
   ): Promise<OuterLoop<W, H>> {
     const { leaves, lanes, owners, steps } = problem;
     const unroll = new Unroll(problem, gpu, estimator.slots(steps));
-    // So many take long to record; what else the plan takes is not known yet.
-    if (steps > MANY) assertFits(unroll.vectors.trajectory, gpu.limits, whatFits(unroll.slots, "may fit"));
+    const { store } = estimator.settings ?? {};
+    // So many take long to record; what else the plan takes is not known yet. Stored activations may take the place of states.
+    if (steps > MANY && store === undefined)
+      assertFits(unroll.vectors.trajectory, gpu.limits, whatFits(unroll.slots, "may fit"));
     estimator.record(unroll);
     const { hyper, hypergradient, lane } = unroll.vectors;
     const count = leaves.hyperLayout.size;
@@ -96,7 +99,7 @@ export class OuterLoop<W extends string, H extends string> {
     log.record(update, unroll, gradient, count);
     unroll.finish();
     const sequences = { begin: unroll.begin, main: unroll.main, update };
-    const advice = whatFits(unroll.slots, "fits");
+    const advice = whatFits(unroll.slots, "fits", store);
     const executable = await Executable.build(gpu, Object.values(sequences), { readback: log.block, advice });
     const parts = { estimator, optimizers };
     return new OuterLoop(problem, parts, unroll, sequences, executable, gradient, log);
@@ -322,13 +325,14 @@ function refuse(which: string, given: unknown): never {
   throw new ProblemError(`${which} is ${what}: give adam() or gradientDescent()`);
 }
 
-/** What to do instead of a plan that stores `slots` states and does not fit. */
-function whatFits(slots: number, fits: string): Advice {
+/** What to do instead of a plan that stores `slots` states, or what else an estimator's `store` says, and does not fit. */
+function whatFits(slots: number, fits: string, store?: Settings[string]): Advice {
+  const stored = store === undefined ? "" : `, store: ${JSON.stringify(store)}`;
   return ({ total, trajectory = 0 }, limits) => {
     const rest = total - trajectory;
     const k = trajectory > 0 ? Math.floor(((limits.total ?? rest) - rest) / (trajectory / slots)) : 0;
     return k > 0
-      ? `A stored state takes ${formatBytes(trajectory / slots)}: krmd({ k: ${k} }) ${fits}, and greedy() stores one state at most.`
+      ? `A stored ${store ? "step" : "state"} takes ${formatBytes(trajectory / slots)}: krmd({ k: ${k}${stored} }) ${fits}, and greedy() stores one state at most.`
       : `Without any stored state it is ${formatBytes(rest)}: take fewer examples, mini-batches, or fewer lanes.`;
   };
 }

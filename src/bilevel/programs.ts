@@ -25,6 +25,9 @@ export interface ProductHalves {
   readonly hyper: Half;
 }
 
+/** What left the activations in memory that a product finds there. */
+export type Behind = "gradient" | "step";
+
 /** The halves of a product, for the kernels that take them. */
 export interface Products {
   readonly parameters: Supply;
@@ -52,8 +55,6 @@ export class Programs {
   readonly #made = new Map<string, Program>();
   readonly #prelude: Program;
   #activations: Activations | undefined;
-  /** The inner gradient that was recorded last: its activations are in memory. */
-  #gradient: Program | undefined;
 
   constructor(problem: Problem, vectors: Vectors, gpu: Gpu) {
     this.#problem = problem;
@@ -79,16 +80,14 @@ export class Programs {
     this.#prelude.record(sequence, this.#leaves(point));
   }
 
-  /** ∇_w L; its activations stay in memory for `frozenProduct` and `columnProducts`. */
+  /** ∇_w L; its activations stay in memory for products behind the "gradient". */
   innerGradient(sequence: Sequence, point: Point): void {
-    this.#gradient = this.#innerGradient({ open: false });
-    this.#gradient.record(sequence, this.#leaves(point));
+    this.#behind("gradient").record(sequence, this.#leaves(point));
   }
 
-  /** The same, left open for the inner step. */
+  /** The same, left open for the inner step; its activations stay in memory for products behind the "step". */
   openGradient(sequence: Sequence, point: Point): Supply {
-    this.#gradient = this.#innerGradient({ open: true });
-    return this.#openTo(sequence, this.#gradient, this.#leaves(point));
+    return this.#openTo(sequence, this.#behind("step"), this.#leaves(point));
   }
 
   /** What products of these halves read of inner gradients is kept, for so many steps. */
@@ -148,21 +147,23 @@ export class Programs {
     return this.#multiply(program, sequence, this.#leaves(point, x));
   }
 
-  /** The same where an inner gradient was last recorded: tangents alone, as all values are in memory. */
-  frozenProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves): Products {
-    return this.#multiply(this.#frozen(halves, this.#lender), sequence, this.#leaves(point, x));
+  /** The same where the last inner gradient, or inner step, ran: tangents alone, as all values are in memory. */
+  frozenProduct(sequence: Sequence, point: Point, x: Block, halves: ProductHalves, behind: Behind): Products {
+    const program = this.#frozen(halves, this.#behind(behind));
+    return this.#multiply(program, sequence, this.#leaves(point, x));
   }
 
-  /** Does a product that finds activations in memory read w itself beside? */
+  /** Does a product that finds the activations of a step in memory read w itself beside? */
   readsState(halves: ProductHalves): boolean {
-    return this.#frozen(halves, this.#innerGradient({ open: true })).reads(this.#problem.leaves.parameters);
+    const step = this.#activations?.gradient ?? this.#behind("step");
+    return this.#frozen(halves, step).reads(this.#problem.leaves.parameters);
   }
 
-  /** H_ww ẇ + H_wα α̇ of all columns, where `innerGradient` was last recorded. */
-  columnProducts(sequence: Sequence, point: Point, columns: Columns): void {
+  /** H_ww ẇ + H_wα α̇ of all columns, where the last inner gradient, or inner step, ran. */
+  columnProducts(sequence: Sequence, point: Point, columns: Columns, behind: Behind): void {
     const { leaves, inner } = this.#problem;
     const { parameters, hyper, gradient, count, lane } = columns;
-    const lender = this.#lender;
+    const lender = this.#behind(behind);
     const options = () => ({
       outputs: [{ tensor: inner.traced.parameters, tangent: { block: gradient, lane: lane.w } }],
       seeds: new Map([[leaves.parameters, lane.w], ...(hyper ? [[leaves.hyper, lane.a] as const] : [])]),
@@ -183,9 +184,8 @@ export class Programs {
     return this.#activations;
   }
 
-  get #lender(): Program {
-    if (this.#gradient === undefined) throw new Error("no inner gradient was recorded before");
-    return this.#gradient;
+  #behind(what: Behind): Program {
+    return this.#innerGradient({ open: what === "step" });
   }
 
   #innerGradient({ open, kept = false }: { open: boolean; kept?: boolean }): Program {
@@ -317,5 +317,7 @@ export class Programs {
   }
 }
 
-const nameOf = ({ parameters, hyper }: ProductHalves) =>
-  [...(parameters ? ["w"] : []), ...(hyper ? ["α"] : [])].join(" ");
+function nameOf({ parameters, hyper }: ProductHalves): string {
+  const halves = [parameters && "w", hyper && "α"].filter(Boolean);
+  return `${halves.join(" ")}${parameters === true || hyper === true ? ", written" : ""}`;
+}

@@ -58,7 +58,7 @@ class SgdKernels implements InnerKernels {
   readonly continues = true;
   readonly readsTrajectory: boolean;
   readonly once: InnerKernels["once"];
-  readonly buffers = { step: 7, pullBack: 4 };
+  readonly buffers: InnerKernels["buffers"];
   readonly #vectors: Vectors;
   readonly #lanes: number;
   readonly #rule: Sgd;
@@ -83,6 +83,11 @@ class SgdKernels implements InnerKernels {
     this.#rule = { count, lane: w, rate, momentum: mu, velocity, nesterov, decay };
     this.state = velocity ? { block: new Block("v", "momentum", 4 * w * lanes), vectors: 1 } : undefined;
     this.readsTrajectory = learned;
+    const coefficients = [rate, mu].filter(({ view }) => view !== undefined).length;
+    this.buffers = {
+      step: 3 + Number(velocity) + Number(learned) + coefficients,
+      pullBack: 2 + coefficients,
+    };
     this.#stored = learned ? ring("v") : undefined;
     const weights: Weights = nesterov
       ? { factor: -(rate.literal ?? 0) * (1 + (mu.literal ?? 0)) }

@@ -262,7 +262,7 @@ export class Unroll {
     const { optimizer } = this.vectors;
     optimizer.pullOnce(this.main, t);
     const point = this.readsState(halves) ? { t, w: this.storedState(t - 1) } : this.#current(t);
-    return this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves);
+    return this.#programs.frozenProduct(this.main, point, optimizer.once.vector, halves, "step");
   }
 
   /** Does a product that finds the activations in memory read w_{t-1} itself, beside them? */
@@ -278,7 +278,7 @@ export class Unroll {
   /** h ← decay h + weight H_αw r; if the product is open, right after it. */
   addMixed(t: number, weights: Weights = {}, { hyper = this.#mixed }: Partial<Products> = {}): void {
     if (this.hasMixed || (weights.decay !== undefined && weights.decay !== 1))
-      this.vectors.addToHypergradient(this.main, t, hyper, weights);
+      this.vectors.addToHypergradient(this.main, t, this.hasMixed ? hyper : this.#mixed, weights);
   }
 
   get #curvature(): Supply {
@@ -354,7 +354,7 @@ export class Unroll {
 
   /** (H_ww x, H_αw x) where `innerGradient` was last computed: tangents alone, as all values are in memory. */
   frozenProduct(x: Block, halves: ProductHalves, t = this.steps): Products {
-    return this.#programs.frozenProduct(this.main, this.#current(t), x, halves);
+    return this.#programs.frozenProduct(this.main, this.#current(t), x, halves, "gradient");
   }
 
   /** The inner loop in whole numbers. */
@@ -371,7 +371,7 @@ export class Unroll {
 
   /** H_ww ẇ of all columns where `innerGradient` was last computed, at the current w. */
   columnProducts(columns: Columns): void {
-    this.#programs.columnProducts(this.main, this.#current(), columns);
+    this.#programs.columnProducts(this.main, this.#current(), columns, "gradient");
   }
 
   /**
@@ -408,7 +408,7 @@ export class Unroll {
 
   /** The Jacobian after inner step t, right after the step, which has to store the state before it. */
   pushForward(t: number, jacobian: Columns): void {
-    this.#programs.columnProducts(this.main, { t, w: this.storedState(t - 1) }, jacobian);
+    this.#programs.columnProducts(this.main, { t, w: this.storedState(t - 1) }, jacobian, "step");
     this.vectors.optimizer.pushForward(this.main, t, jacobian);
   }
 

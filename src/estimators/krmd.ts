@@ -12,7 +12,8 @@ export interface Store {
 }
 
 /**
- * Reverse-mode through the last K steps alone (Shaban et al. 2019, §3): K products, K states stored.
+ * Reverse-mode through the last K steps alone (Shaban et al. 2019, §3): K products, and K states stored unless `store` has
+ * all that the products read.
  * @throws ProblemError when K < T and w_0 is a hyperparameter: its gradient needs the whole sweep.
  */
 export function krmd({ k, store }: { k: number } & Store): Estimator {

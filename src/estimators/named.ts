@@ -16,7 +16,8 @@ import { reversible } from "./reversible.ts";
 
 /** A number that estimators take; it has the same name, and the same flag, with all of them. */
 export interface Parameter {
-  readonly metavar: Uppercase<string>;
+  /** Of its numbers. */
+  readonly metavar?: Uppercase<string>;
   readonly about: string;
   /** What its values are: 1, 2, 3, …; 0 … 1; any number ≥ 0; or none but the words. */
   readonly kind: "count" | "share" | "number" | "word";
@@ -34,7 +35,6 @@ const parameterTable = {
     ofSteps: true,
   },
   store: {
-    metavar: "WHAT",
     about: "store this of a step too: then its product does not compute it again",
     kind: "word",
     words: ["activations"],
@@ -231,8 +231,8 @@ function isName(name: string): name is EstimatorName {
 /** "krmd:K", "greedy:GAMMA|auto" */
 function usage(name: EstimatorName): string {
   const values = parametersOf(name).map(([parameter]) => {
-    const { metavar, kind, words = [] } = parameters[parameter];
-    return [...(kind === "word" ? [] : [metavar]), ...words].join("|");
+    const { metavar, words = [] } = parameters[parameter];
+    return [...(metavar ? [metavar] : []), ...words].join("|");
   });
   return [name, ...values].join(":");
 }

@@ -20,6 +20,11 @@ export class Arena {
     return block;
   }
 
+  /** A block that nothing had before, for what has to stay while programs that were planned earlier run again. */
+  takeNew(bytes: number): Block {
+    return this.#add(bytes);
+  }
+
   release(block: Block): void {
     this.#free.add(block);
   }

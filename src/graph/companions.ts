@@ -16,7 +16,8 @@ export function withCompanions(
   let order = steps;
   for (const sum of steps) {
     const summed = summedBy(sum, fusion);
-    const product = summed && steps.find((step) => !companions.has(step) && sums(step, sum, summed, adapter));
+    const product =
+      summed && steps.find((step) => !companions.has(step) && canCarry(step, sum, summed, adapter));
     const together = product && broughtTogether(order, sum, product);
     if (together === undefined) continue;
     order = together;
@@ -36,7 +37,7 @@ function summedBy(step: Step, fusion: Fusion): Tensor | undefined {
 }
 
 /** May the kernel of a step write the same halves of a sum of this matrix? */
-function sums(
+function canCarry(
   { tensor: { source }, mode }: Step,
   sum: Step,
   matrix: Tensor,
@@ -44,6 +45,8 @@ function sums(
 ): boolean {
   if (source.kind !== "rule" || isPointwise(source.rule) || isSum(source.rule)) return false;
   const { beside } = source.rule;
+  // A bias' buffers would leave none for the sums.
+  if (source.inputs.length > 2) return false;
   if (beside === undefined || source.inputs[beside.sumsOf] !== matrix || !beside.isWorthwhile(adapter))
     return false;
   const { primal, tangent } = sum.mode;

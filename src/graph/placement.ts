@@ -75,14 +75,16 @@ export class Placement {
       place = { at: target.block, view: { offset: 0, lane: target.lane } };
     } else {
       const { lane, bytes } = extentOf(tensor, part, this.#options);
-      const isBound = part === "primal" && this.#options.bound.has(tensor);
-      place = {
-        at: isBound ? { leaf: tensor, part } : this.#arena.take(bytes),
-        view: this.#view(part, lane),
-      };
+      place = { at: this.#homeFor(tensor, part, bytes), view: this.#view(part, lane) };
     }
     this.#places.set(tensor, { ...known, [part]: place });
     return place;
+  }
+
+  #homeFor(tensor: Tensor, part: Part, bytes: number): Place["at"] {
+    const { bound, kept } = this.#options;
+    if (part === "primal" && bound.has(tensor)) return { leaf: tensor, part };
+    return part === "primal" && kept.has(tensor) ? this.#arena.takeNew(bytes) : this.#arena.take(bytes);
   }
 
   /** Where a step reads. */

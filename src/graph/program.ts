@@ -2,11 +2,11 @@ import { behind } from "../../shaders/prologue.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Resource } from "../gpu/block.ts";
-import { type Binding, type Entry, lanesOf, type Sequence } from "../gpu/dispatch.ts";
+import type { Binding, Entry, Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
 import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
 import { withCompanions } from "./companions.ts";
-import { Emission, type Homes } from "./emission.ts";
+import { Emission, type Homes, type Left } from "./emission.ts";
 import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
 import {
   extentOf,
@@ -74,6 +74,7 @@ export class Program {
   /** Of the outputs that are left to their takers, the last step. */
   readonly #open = new Map<Tensor, Step>();
   #emission: Emission | undefined;
+  readonly #left = new Map<Step, Map<string, Left>>();
 
   constructor(options: ProgramOptions) {
     this.name = options.name;
@@ -150,7 +151,15 @@ export class Program {
     if (readers.some(({ tensor }) => tensor !== root)) return undefined;
     const isHeld = (tensor: Tensor, part: Part) =>
       holds.some(([leaf, half]) => leaf === tensor && half === part);
-    const bound = this.#fusion.readings(step).map(({ tensor, primal, tangent }) => ({
+    const readings = this.#fusion.readings(step);
+    // The taker may write what it holds: no other elements of it are to be read there.
+    const clashes = readings.some((reading) =>
+      holds.some(
+        ([leaf, half]) => reading.tensor !== leaf && baseOf(reading.tensor) === leaf && reading[half],
+      ),
+    );
+    if (clashes) return undefined;
+    const bound = readings.map(({ tensor, primal, tangent }) => ({
       primal: primal && !isHeld(tensor, "primal"),
       tangent: tangent && !isHeld(tensor, "tangent"),
     }));
@@ -234,14 +243,27 @@ export class Program {
     const { lanes } = this.#options;
     const step = this.#open.get(output);
     if (step === undefined) {
-      const { primal, tangent } = [...this.#roots.values()].find(({ tensor }) => tensor === output)!;
-      const { block, lane } = (primal ?? tangent)!;
+      const written = [...this.#roots.values()].find(({ tensor }) => tensor === output);
+      const target = written?.primal ?? written?.tangent;
+      if (target === undefined)
+        throw new Error(`"${this.name}" was not asked for the output that is to be taken`);
+      const { block, lane } = target;
       return readingOf({ block }, { view: { offset: 0, lane }, count: output.size, lanes });
     }
-    const { slots, ...left } = this.#emitted.left(step, held);
+    const { slots, ...left } = this.#leftOf(step, held);
     const bound: Entry[] = Array.from({ length: behind(left) }, () => undefined);
     for (const { binding, access, at } of slots) bound[binding] = [access, resourceOf(at, leaves)];
     return { ...left, bound };
+  }
+
+  /** A step is taken in every inner step, with other leaves alone. */
+  #leftOf(step: Step, held: ReadonlyMap<LeafHalf, string>): Left {
+    const key = JSON.stringify([...held].map(([[, part], name]) => [part, name]));
+    const known = this.#left.get(step) ?? new Map<string, Left>();
+    this.#left.set(step, known);
+    const left = known.get(key) ?? this.#emitted.left(step, held);
+    known.set(key, left);
+    return left;
   }
 
   /** The kernels as a table: name, shape, floating-point operations, bytes touched. */
@@ -266,10 +288,6 @@ export class Program {
           .trimEnd()}`,
     );
     return [`${this.name}: ${kernels.length} kernel${kernels.length === 1 ? "" : "s"}`, ...lines].join("\n");
-  }
-
-  get flops(): number {
-    return this.#emitted.kernels.reduce((sum, kernel) => sum + kernel.flops * lanesOf(kernel.grid), 0);
   }
 }
 

@@ -8,8 +8,9 @@ import { bilevel, type Problem } from "../../src/bilevel/problem.ts";
 import { sgd } from "../../src/bilevel/sgd.ts";
 import { checkpointed } from "../../src/estimators/checkpointed.ts";
 import { rmd } from "../../src/estimators/krmd.ts";
+import { slice } from "../../src/graph/operations/copy.ts";
 import { elementwise, square } from "../../src/graph/operations/elementwise.ts";
-import { sub } from "../../src/graph/operations/linear_combination.ts";
+import { add, sub } from "../../src/graph/operations/linear_combination.ts";
 import { mul } from "../../src/graph/operations/multiply.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
 import { values } from "../../src/graph/values.ts";
@@ -125,6 +126,38 @@ test("the bits of rmd are those of checkpointed, and of every lane", async () =>
     expect(relativeError(await bits(rmd(), 3), once), name).toBeLessThan(1e-6);
   }
 });
+
+/** One element of w beside all of it, and a penalty for each. */
+test.each([
+  ["sgd", sgd({ lr: 0.05, momentum: 0.5 })],
+  ["adamW", adamW({ lr: 0.05, epsilon: 1 })],
+] as const)(
+  "a loss that reads another element of w beside the one at hand, by %s",
+  async (_name, optimizer) => {
+    const stated = (a: number[]): Problem<"w", "a"> =>
+      bilevel({
+        parameters: { w: values([1, -0.5, 0.25, 2]) },
+        hyper: { a: values(a) },
+        inner: {
+          loss: ({ w }, { a }) => add(sum(mul(w, slice(w!, 0, 1))), sum(mul(a, square(w)))),
+          steps: 3,
+          optimizer,
+        },
+        outer: { loss: ({ w }) => sum(square(sub(w, 2))) },
+      });
+    const a = [2, 1.5, 1, 3];
+    const outerLossAt = async (at: number[]) =>
+      (await hypergradient(stated(at), { gpu: gpu(), estimator: rmd() })).outerLoss;
+    for (const estimator of [rmd(), rmd({ store: "activations" }), checkpointed({ every: 2 })]) {
+      const found = numbers((await hypergradient(stated(a), { gpu: gpu(), estimator })).hypergradient);
+      for (const [i, derivative] of found.entries()) {
+        const shifted = (by: number) => a.map((value, j) => (i === j ? value + by : value));
+        const difference = ((await outerLossAt(shifted(0.01))) - (await outerLossAt(shifted(-0.01)))) / 0.02;
+        expect(derivative, `${estimator.name}, element ${i}`).toBeCloseTo(difference, 2);
+      }
+    }
+  },
+);
 
 test("a step is three launches where all of it is elementwise", async () => {
   const stated = quarticProblem(4, sgd({ lr: LR, momentum: 0.8 }));

@@ -115,7 +115,10 @@ test("products of steps whose activations are stored compute tangents alone", as
   ] as const) {
     const loop = await OuterLoop.prepare(problem(network), { gpu: gpu(), estimator });
     loop.destroy();
-    expect(/matmul dual/.test(loop.explain()), loop.explain()).toBe(dual);
+    const explained = loop.explain();
+    expect(/matmul dual/.test(explained), explained).toBe(dual);
+    // The steps before those that are stored have programs of their own, and only where there are any.
+    expect(/^inner gradient:/m.test(explained), explained).toBe(estimator.slots(5) < 5 || dual);
   }
 });
 

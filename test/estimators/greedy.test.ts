@@ -177,6 +177,17 @@ describe("γ measured along the run", () => {
     expect(await h(stated, greedy({ gamma: "auto" }))).toEqual([0, 0]);
   });
 
+  test("a learned η alone, so that α is not in the inner loss, has a γ too", async () => {
+    const stated = bilevel({
+      parameters: { w: values([1, -2]) },
+      hyper: { eta: values([0.1]) },
+      inner: { loss: ({ w }) => squaredNorm(w), steps: 1, optimizer: sgd({ lr: "eta", momentum: 0.5 }) },
+      outer: { loss: ({ w }) => sum(w!) },
+    });
+    // w_1 = (1 - 2η) w_0, so dE/dη = -2 Σ w_0.
+    expect((await h(stated, greedy({ gamma: "auto" })))[0]).toBeCloseTo(2, 5);
+  });
+
   test.each<[string, Setting]>([
     ["Nesterov's rule", { optimizer: sgd({ lr: 0.1, momentum: 0.5, nesterov: true }) }],
     ["weight decay", { optimizer: sgd({ lr: 0.1, weightDecay: 0.1 }) }],

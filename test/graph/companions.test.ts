@@ -68,6 +68,17 @@ test("but not one that the product waits for", async () => {
   );
 });
 
+test("nor one beside a product with a bias, which has too many buffers", async () => {
+  const { value, kernels } = await evaluated((w, x) =>
+    add(sum(matmul(w, x, { transposeA: true, bias: sum(x, 0) })), sum(square(sum(w, 0)))),
+  );
+  expect(kernels).not.toMatch(/and sum/);
+  let biases = 0;
+  for (const one of x) biases += COLUMNS * one;
+  const expected = products(() => 1) + biases + sums.reduce((all, one) => all + one * one, 0);
+  expect(value).toBeCloseTo(expected, 3);
+});
+
 test("the bias' gradient comes with that of the weights", async () => {
   const f = await differentiate(gpu(), {
     parameters: { weight: values(matrix(3, COLUMNS), [3, COLUMNS]), bias: values([1, 2, 3]) },
