@@ -55,7 +55,7 @@ const options = await parseArguments(
       option("--estimators", string({ metavar: "LIST" }), {
         description: message`Estimators beside krmd, with parameters after colons. fmd and rtho carry a column for each training example.`,
       }),
-      "rmd,checkpointed,reversible,t1t2,greedy,greedy:auto,first-order,neumann,cg,nystrom,inexact-gd,inexact-hb,drmad",
+      "rmd,rmd:activations,checkpointed,reversible,t1t2,greedy,greedy:auto,first-order,neumann,cg,nystrom,inexact-gd,inexact-hb,drmad",
     ),
     k: withDefault(
       option("--k", string({ metavar: "LIST" }), { description: message`Steps K that krmd goes back.` }),

@@ -31,8 +31,13 @@ export interface Elementwise {
   readonly functions?: string;
 }
 
+const X = /(?<![.\w])x(?!\w)/g;
+
 /** An expression in `x` at a value that has a name. */
-const of = (expression: string, x: Factor) => `(${expression.replace(/(?<![.\w])x(?!\w)/g, x.value)})`;
+const of = (expression: string, x: Factor) => `(${expression.replace(X, x.value)})`;
+
+/** Does an expression depend on `x`? */
+export const dependsOnX = (expression: string): boolean => expression.search(X) >= 0;
 
 /** The sum of the terms that there are. */
 const sum = (terms: readonly (string | undefined | false)[]) => terms.filter(Boolean).join(" + ");

@@ -1,5 +1,5 @@
 import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
-import { type Elementwise, unary, unaryBackward } from "../../../shaders/pointwise.ts";
+import { dependsOnX, type Elementwise, unary, unaryBackward } from "../../../shaders/pointwise.ts";
 import { apply } from "../apply.ts";
 import { kindOf } from "../kind.ts";
 import { assertTensors } from "../operands.ts";
@@ -13,16 +13,20 @@ import type { PointwiseRule, Tensor } from "../tensor.ts";
  */
 export function elementwise(name: string, expressions: Elementwise): (x: Tensor) => Tensor {
   assertStated(name, expressions);
+  const { f, df, ddf } = expressions;
   const forward: PointwiseRule = {
     name,
-    reads: () => [true],
+    reads: ({ primal, tangent }) => [(primal && dependsOnX(f)) || (tangent && dependsOnX(df))],
     formula: unary(expressions),
     vjp: ([x], _output, cotangent) => [apply(backward, [x!, cotangent], x!.shape)],
   };
   const backward: PointwiseRule = {
     name: `${name} backward`,
     literals: true,
-    reads: ({ primal, active }) => [true, primal || active[0]!],
+    reads: ({ primal, active: [byX, byU] }) => [
+      ((primal || byU!) && dependsOnX(df)) || (byX! && dependsOnX(ddf)),
+      primal || byX!,
+    ],
     formula: unaryBackward(expressions),
   };
   return (x) => {
