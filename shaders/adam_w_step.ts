@@ -2,7 +2,7 @@ import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
 import { behind, declarePrologue, evaluatePrologue, type FlatKernel, type Prologue } from "./prologue.ts";
-import type { Between } from "./sgd_step.ts";
+import type { PullBackMove } from "./pull_back.ts";
 import { declareStatus, watch } from "./status.ts";
 
 /**
@@ -112,7 +112,7 @@ function slopes(adam: AdamW, at: string): string {
  */
 export function adamWAdjoint(
   adam: AdamW,
-  { after, before, carry, keepsMoments }: Between & { readonly keepsMoments: boolean },
+  { after, before, carry, keepsMoments }: PullBackMove & { readonly keepsMoments: boolean },
   product: Prologue,
 ): FlatKernel {
   const { count, lane, beta1, beta2, weightDecay } = adam;

@@ -2,6 +2,7 @@ import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { type Coefficient, coefficient, declareCoefficient, stepTable } from "./coefficient.ts";
 import { float, input, linearMain, output, type View } from "./operand.ts";
 import { behind, declarePrologue, evaluatePrologue, type FlatKernel, type Prologue } from "./prologue.ts";
+import type { PullBackMove } from "./pull_back.ts";
 import { declareStatus, watch } from "./status.ts";
 import { fit, vector } from "./width.ts";
 
@@ -72,16 +73,6 @@ ${linearMain(count / width)}
   };
 }
 
-/** What is done at once of the move between two products of the reverse sweep. */
-export interface Between {
-  /** p takes in the product that ran. */
-  readonly after: boolean;
-  /** r is made for the next one. */
-  readonly before: boolean;
-  /** A product ran, and another one follows: the optimizer's state carries an adjoint from one to the other. */
-  readonly carry: boolean;
-}
-
 /**
  * Between two products of the reverse sweep: with `after`, p = p + Hr + λ r; with `before`, r = q - η p. The
  * adjoint q of the velocity is μ r; under Nesterov's rule r = q - η (1 + μ) p and q = μ (r + η p), with p and r of
@@ -89,7 +80,7 @@ export interface Between {
  */
 export function sgdAdjoint(
   { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
-  { after, before, carry }: Between,
+  { after, before, carry }: PullBackMove,
   product: Prologue,
 ): FlatKernel {
   const flat: View = { offset: 0, lane };
