@@ -8,7 +8,9 @@ import { Arena } from "../src/gpu/arena.ts";
 import { Block, type Resource } from "../src/gpu/block.ts";
 import { type Dispatch, Sequence } from "../src/gpu/dispatch.ts";
 import type { Gpu } from "../src/gpu/gpu.ts";
+import { slice } from "../src/graph/operations/copy.ts";
 import { square } from "../src/graph/operations/elementwise.ts";
+import { add } from "../src/graph/operations/linear_combination.ts";
 import { mul } from "../src/graph/operations/multiply.ts";
 import { sum } from "../src/graph/operations/reduce.ts";
 import type { Target } from "../src/graph/placement.ts";
@@ -234,17 +236,25 @@ function fillVectors(kernels: readonly Dispatch[]): void {
   }
 }
 
-/** Three inner steps with P parameters and two steps of the reverse sweep, with everything learned that can be. */
+/**
+ * Three inner steps with P parameters and two steps of the reverse sweep, with everything learned that can be. The
+ * gradient is put together of two parts, so that its kernels stay apart from those that take it.
+ */
 function outerStep(gpu: Gpu, parameters: number): Sequence {
+  const last = parameters - 1;
   const problem = bilevel({
-    parameters: { w: zeros([parameters]) },
+    parameters: { w: zeros([last]), b: zeros([1]) },
     hyper: { decay: zeros([parameters]), lr: values([0.1]), momentum: values([0.9]) },
     inner: {
-      loss: ({ w }, { decay }) => sum(mul(decay!, square(w))),
+      loss: ({ w, b }, { decay }) =>
+        add(
+          sum(mul(slice(decay!, 0, last), square(w))),
+          sum(mul(slice(decay!, last, parameters), square(b))),
+        ),
       steps: 3,
       optimizer: sgd<"lr" | "momentum">({ lr: "lr", momentum: "momentum" }),
     },
-    outer: { loss: ({ w }) => sum(square(w)) },
+    outer: { loss: ({ w, b }) => add(sum(square(w)), sum(square(b))) },
   });
   const unroll = new Unroll(problem, gpu, 2);
   krmd({ k: 2 }).record(unroll);
