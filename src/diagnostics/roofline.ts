@@ -1,3 +1,4 @@
+import { linearGrid, linearMain } from "../../shaders/operand.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch, Sequence } from "../gpu/dispatch.ts";
 import { Executable } from "../gpu/executable.ts";
@@ -76,8 +77,7 @@ export async function measureRoofline(
   const copies: CopyRate[] = [];
   for (let half = 2 ** 15; half <= largest; half *= 2) {
     let best = { bytes: 2 * half, gigabytesPerSecond: 0, form: "" };
-    for (const form of copyForms) {
-      const dispatch = copy(half, form);
+    for (const dispatch of [stridingCopy(half), ...copyForms.map((form) => copy(half, form))]) {
       const rate = dispatch.bytes / (await time(dispatch)) / 1e3;
       if (rate > best.gigabytesPerSecond) best = { ...best, gigabytesPerSecond: rate, form: dispatch.label };
     }
@@ -159,6 +159,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       ["write", { block: new Block("copied", "data", bytes) }],
     ),
     grid: [columns, Math.ceil(groups / columns), 1],
+    flops: 0,
+    bytes: 2 * bytes,
+  };
+}
+
+/** The same by as few invocations as the engine's flat kernels have, each with no more to test than where it ends. */
+function stridingCopy(bytes: number): Dispatch {
+  const count = bytes / 16;
+  return {
+    label: "vec4f, striding",
+    code: /* wgsl */ `
+@group(0) @binding(0) var<storage, read> source: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> copied: array<vec4f>;
+${linearMain(count)}
+  copied[i] = source[i];
+}`,
+    bindings: bindings(
+      ["read", { block: new Block("source", "data", bytes) }],
+      ["write", { block: new Block("copied", "data", bytes) }],
+    ),
+    grid: linearGrid(count),
     flops: 0,
     bytes: 2 * bytes,
   };
