@@ -45,6 +45,12 @@ export interface Chain {
   readonly operations: readonly Operation[];
 }
 
+/** Elements as they stand in memory. */
+export const asTheyStand = (operand: Operand): Chain => ({
+  leaves: [{ ...operand, index: (i) => i, run: 0 }],
+  operations: [],
+});
+
 const isReadInVectors = (leaf: Broadcast, width: Width) =>
   width > 1 && leaf.run === 0 && fit([width, ...placed(leaf.primal, leaf.tangent)]) === width;
 

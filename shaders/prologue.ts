@@ -1,4 +1,4 @@
-import { type Chain, declareChain, evaluateChain } from "./chain.ts";
+import { asTheyStand, type Chain, declareChain, evaluateChain } from "./chain.ts";
 import type { View } from "./operand.ts";
 import { packed, type Width } from "./width.ts";
 
@@ -13,10 +13,7 @@ export interface Prologue {
 }
 
 /** The elements are read as they are. */
-export const reading = (view: View): Prologue => ({
-  chain: { leaves: [{ primal: view, index: (i) => i, run: 0 }], operations: [] },
-  half: "primal",
-});
+export const reading = (view: View): Prologue => ({ chain: asTheyStand({ primal: view }), half: "primal" });
 
 /** The first binding behind those of a prologue. */
 export const behind = ({ chain }: Prologue): number => 2 * chain.leaves.length;

@@ -15,7 +15,7 @@ export interface Reduction {
 const TREE = 128;
 
 /** Terms that are added up before they join a sum: rounding errors grow with this and the number of blocks alone. */
-const BLOCK = 64;
+export const BLOCK = 64;
 
 /** One invocation for each sum, terms in order, by blocks. */
 export function reduceSerial(reduction: Reduction, x: Chain, y: Operand): string {

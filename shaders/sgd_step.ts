@@ -73,25 +73,31 @@ ${linearMain(count / width)}
   };
 }
 
+/** What half a move, or a whole one, does with r and with the adjoint q of the velocity. */
+export function sgdMove(
+  { velocity, decay }: Pick<Sgd, "velocity" | "decay">,
+  { after, before, carry }: PullBackMove,
+): { readonly carries: boolean; readonly moves: boolean; readonly readsR: boolean; readonly usesR: boolean } {
+  const carries = carry && velocity;
+  const usesR = before || carries || (after && decay > 0);
+  return { carries, moves: carries && after, readsR: carries || (after && usesR), usesR };
+}
+
 /**
  * Between two products of the reverse sweep: with `after`, p = p + Hr + λ r; with `before`, r = q - η p. The
  * adjoint q of the velocity is μ r; under Nesterov's rule r = q - η (1 + μ) p and q = μ (r + η p), with p and r of
  * the step after. Where the two halves are kernels of their own, q stands in r between them.
  */
-export function sgdAdjoint(
-  { count, lane, rate, momentum, velocity, nesterov, decay }: Sgd,
-  { after, before, carry }: PullBackMove,
-  product: Prologue,
-): FlatKernel {
+export function sgdAdjoint(sgd: Sgd, move: PullBackMove, product: Prologue): FlatKernel {
+  const { count, lane, rate, momentum, nesterov, decay } = sgd;
+  const { after, before } = move;
+  const { carries, moves, readsR, usesR } = sgdMove(sgd, move);
   const flat: View = { offset: 0, lane };
   const width = fit([count, lane]);
   const type = vector(width);
   const later: Coefficient = { ...momentum, shift: 1 };
-  const carries = carry && velocity;
-  const moves = carries && after;
   const next = behind(product);
   const hr = after ? evaluatePrologue(product, width) : undefined;
-  const usesR = before || carries || (after && decay > 0);
   return {
     code: wgsl`
 ${declarePrologue(product, width)}
@@ -103,7 +109,7 @@ ${before || moves ? stepTable(next + 4) : ""}
 ${linearMain(count / width)}
   let j = lane * ${lane / width}u + i;
   var p_next = p[j];
-#if ${(after && usesR) || carries}
+#if ${readsR}
   let r_old = r[j];
 #endif
   var q = ${type}();

@@ -1,10 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { orderOnLine } from "../operand.ts";
+import { BLOCK } from "../reduce.ts";
 import { component, vector, type Width } from "../width.ts";
 import { at, lines, type MatmulShape, over } from "./product.ts";
-
-/** Terms that are added up before they join a sum: rounding errors grow with this and the number of blocks alone. */
-const BLOCK = 64;
 
 /** Bytes of shared memory that they take at most. */
 export const ROW_SUM_BYTES = 2048;

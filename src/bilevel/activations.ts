@@ -8,7 +8,7 @@ export class Activations {
   readonly gradient: Program;
   readonly #rings: ReadonlyMap<Tensor, Trajectory>;
 
-  /** A buffer may have `limit` bytes. `product` reads as much as any product that is to come. */
+  /** A buffer may have `limit` bytes. `product` reads all that products to come will read. */
   constructor(gradient: Program, product: Program, { slots, limit }: { slots: number; limit: number }) {
     const kept = gradient.lent(product);
     const bytes = gradient.keep(kept);
@@ -16,10 +16,6 @@ export class Activations {
     this.#rings = new Map(
       kept.map((value, i) => [value, new Trajectory("activations", slots, bytes[i]!, limit)]),
     );
-  }
-
-  get blocks() {
-    return [...this.#rings.values()].flatMap(({ blocks }) => blocks);
   }
 
   /** @throws Error where a product reads more than is kept */

@@ -91,11 +91,10 @@ export class Programs {
   }
 
   /** What products of these halves read of inner gradients is kept, for so many steps. */
-  keepActivations(halves: ProductHalves, slots: number): Activations {
+  keepActivations(halves: ProductHalves, slots: number): void {
     const gradient = this.#innerGradient({ open: true, kept: true });
     const limit = this.#gpu.device.limits.maxBufferSize;
     this.#activations = new Activations(gradient, this.#frozen(halves, gradient), { slots, limit });
-    return this.#activations;
   }
 
   /** An open inner gradient that keeps its activations for `keptProduct`. */

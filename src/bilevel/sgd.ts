@@ -1,4 +1,4 @@
-import { type Sgd, sgdAdjoint, sgdStep, sgdTangent } from "../../shaders/sgd_step.ts";
+import { type Sgd, sgdAdjoint, sgdMove, sgdStep, sgdTangent } from "../../shaders/sgd_step.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import type { Entry, Sequence } from "../gpu/dispatch.ts";
 import { ProblemError } from "../graph/problem_error.ts";
@@ -123,18 +123,16 @@ class SgdKernels implements InnerKernels {
 
   pullBack(sequence: Sequence, t: number, { after, before, carry }: PullBack): void {
     const vectors = this.#vectors;
-    const { count, rate, momentum, velocity, decay } = this.#rule;
-    const carries = carry && velocity;
-    const readsR = carries || (after !== undefined && decay > 0);
-    const usesR = before || readsR;
-    const moves = carries && after !== undefined;
+    const { count, rate, momentum } = this.#rule;
+    const move = { after: after !== undefined, before, carry };
+    const { moves, readsR, usesR } = sgdMove(this.#rule, move);
     vectors.take(sequence, after, {
       ...{ label: "adjoint step", count, touched: 3 },
       atHand: usesR ? { direction: "r_old" } : {},
-      kernel: (prologue) => sgdAdjoint(this.#rule, { after: after !== undefined, before, carry }, prologue),
+      kernel: (prologue) => sgdAdjoint(this.#rule, move, prologue),
       list: [
         ["write", { block: vectors.adjoint }],
-        usesR ? [after || readsR ? "write" : "overwrite", { block: vectors.direction }] : undefined,
+        usesR ? [readsR ? "write" : "overwrite", { block: vectors.direction }] : undefined,
         before ? vectors.coefficient(rate) : undefined,
         moves ? vectors.coefficient(momentum) : undefined,
         before || moves ? ["uniform", vectors.row(t)] : undefined,

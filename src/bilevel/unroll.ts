@@ -169,7 +169,7 @@ export class Unroll {
    */
   keepActivations(halves: ProductHalves): void {
     this.#kept = halves;
-    this.vectors.trajectory.push(...this.#programs.keepActivations(halves, this.slots).blocks);
+    this.#programs.keepActivations(halves, this.slots);
   }
 
   /** (H_ww r, H_αw r) of a step that kept its activations: they are not computed again. */

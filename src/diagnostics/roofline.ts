@@ -154,10 +154,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     if (i < ${count}u) { copied[i] = source[i]; }
   }
 }`,
-    bindings: bindings(
-      ["read", { block: new Block("source", "data", bytes) }],
-      ["write", { block: new Block("copied", "data", bytes) }],
-    ),
+    bindings: fromTo(bytes),
     grid: [columns, Math.ceil(groups / columns), 1],
     flops: 0,
     bytes: 2 * bytes,
@@ -175,15 +172,18 @@ function stridingCopy(bytes: number): Dispatch {
 ${linearMain(count)}
   copied[i] = source[i];
 }`,
-    bindings: bindings(
-      ["read", { block: new Block("source", "data", bytes) }],
-      ["write", { block: new Block("copied", "data", bytes) }],
-    ),
+    bindings: fromTo(bytes),
     grid: linearGrid(count),
     flops: 0,
     bytes: 2 * bytes,
   };
 }
+
+const fromTo = (bytes: number) =>
+  bindings(
+    ["read", { block: new Block("source", "data", bytes) }],
+    ["write", { block: new Block("copied", "data", bytes) }],
+  );
 
 function nothing(): Dispatch {
   return {

@@ -1,4 +1,4 @@
-import type { Chain } from "../../shaders/chain.ts";
+import { asTheyStand } from "../../shaders/chain.ts";
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import type { Prologue } from "../../shaders/prologue.ts";
@@ -183,13 +183,12 @@ export class Emission {
       return place?.view;
     };
     const x = { primal: bind(0, "read", from.primal), tangent: bind(1, "read", from.tangent) };
-    const chain: Chain = { leaves: [{ ...x, index: (i) => i, run: 0 }], operations: [] };
     const y = { primal: bind(2, "overwrite", to.primal), tangent: bind(3, "overwrite", to.tangent) };
     const lanes = Math.max(this.#placement.lanesOf(y.primal), this.#placement.lanesOf(y.tangent));
     const halves = slots.length / 2;
     this.kernels.push({
       label: "sum of parts",
-      code: reduceSerial({ outer: 1, reduced: parts, inner: count }, chain, y),
+      code: reduceSerial({ outer: 1, reduced: parts, inner: count }, asTheyStand(x), y),
       slots,
       grid: linearGrid(count, lanes),
       flops: halves * parts * count,

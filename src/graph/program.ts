@@ -270,7 +270,7 @@ export class Program {
   explain(): string {
     const { kernels } = this.#emitted;
     const left = [...this.#open.values()].map((step) => {
-      const { names, ...rest } = this.#emitted.left(step, new Map());
+      const { names, ...rest } = this.#leftOf(step, new Map());
       return { ...rest, label: `for the kernel behind: ${names.join(", ")}` };
     });
     const rows = [...kernels, ...left].map(({ label, shape, flops, bytes }) => [
