@@ -11,6 +11,7 @@ import {
   primal,
   tangent,
 } from "./operand.ts";
+import type { RowOperation, RowPlace } from "./rows.ts";
 import { vector } from "./width.ts";
 
 /** `rows` examples of `classes` logits each. */
@@ -24,23 +25,31 @@ const known = (classes: number, value: string) =>
   `select(bitcast<f32>(label | 0x7fc00000u), ${value}, label < ${classes}u)`;
 
 /** Per example: log(sum of exp z) - z[label], shifted by the largest logit; tangent <softmax z, dz> - dz[label]. */
-export function crossEntropy({ rows, classes }: Logits, z: Operand, label: Operand, y: Operand): string {
-  const row = new LogitRow(classes, z);
-  return wgsl`
+export function crossEntropy(
+  classes: number,
+  z: Operand,
+  label: Operand,
+  y: Operand,
+  place: RowPlace,
+): RowOperation {
+  const row = new LogitRow(classes, z, place);
+  const [labels, ys] = [`${place.prefix}labels`, `${place.prefix}ys`];
+  return {
+    declarations: `
 ${row.declare()}
-${input(2, "labels", label.primal, "i32")}
-${dualOutput(2, "ys", y)}
-${linearMain(rows)}
-  let label = u32(labels[${at(label.primal, "i")}]);
+${input(2 * place.slot + 2, labels, label.primal, "i32")}
+${dualOutput(place.slot + 2, ys, y)}`,
+    body: wgsl`
+  let label = u32(${labels}[${at(label.primal, "i")}]);
   ${row.read()}
   ${softmaxSums(row, Boolean(y.tangent))}
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = ${known(classes, `log(total) + largest - ${row.chosen("logit")}`)};
+  ${ys}[${at(y.primal, "i")}] = ${known(classes, `log(total) + largest - ${row.chosen("logit")}`)};
 #endif
 #if ${y.tangent}
-  d_ys[${at(y.tangent, "i")}] = ${known(classes, `d_total / total - ${row.chosen("tangent")}`)};
-#endif
-}`;
+  d_${ys}[${at(y.tangent, "i")}] = ${known(classes, `d_total / total - ${row.chosen("tangent")}`)};
+#endif`,
+  };
 }
 
 /**
@@ -48,32 +57,35 @@ ${linearMain(rows)}
  * du (p - onehot) + u p (dz - <p, dz>).
  */
 export function crossEntropyBackward(
-  { rows, classes }: Logits,
+  classes: number,
   z: Operand,
   label: Operand,
   u: Operand,
   uIndex: string,
   out: Operand,
-): string {
-  const row = new LogitRow(classes, z);
-  const withTangent = out.tangent !== undefined && z.tangent !== undefined;
-  return wgsl`
+  place: RowPlace,
+): RowOperation {
+  const row = new LogitRow(classes, z, place);
+  const isMoved = z.tangent !== undefined || place.held.tangent;
+  const [labels, us, outs] = [`${place.prefix}labels`, `${place.prefix}us`, `${place.prefix}outs`];
+  return {
+    declarations: `
 ${row.declare()}
-${input(2, "labels", label.primal, "i32")}
-${dualInput(2, "us", u)}
-${dualOutput(3, "outs", out, vector(row.width(out)))}
-${linearMain(rows)}
-  let label = u32(labels[${at(label.primal, "i")}]);
+${input(2 * place.slot + 2, labels, label.primal, "i32")}
+${dualInput(place.slot + 2, us, u)}
+${dualOutput(place.slot + 3, outs, out, vector(row.width(out)))}`,
+    body: wgsl`
+  let label = u32(${labels}[${at(label.primal, "i")}]);
   ${row.read()}
-  ${softmaxSums(row, withTangent)}
-#if ${out.primal || z.tangent}
-  let u = ${primal("us", u, uIndex)};
+  ${softmaxSums(row, out.tangent !== undefined && isMoved)}
+#if ${out.primal || isMoved}
+  let u = ${primal(us, u, uIndex)};
 #endif
-  ${out.tangent && u.tangent ? `let du = ${tangent("us", u, uIndex)};` : ""}
-  ${row.write(out, ({ number, logit, tangent }, name) => {
+  ${out.tangent && u.tangent ? `let du = ${tangent(us, u, uIndex)};` : ""}
+  ${row.write(outs, out, ({ number, logit, tangent }, name) => {
     const moved = [
       ...(u.tangent ? [`du * miss${name}`] : []),
-      ...(z.tangent ? [`u * p${name} * (${tangent} - d_total / total)`] : []),
+      ...(isMoved ? [`u * p${name} * (${tangent} - d_total / total)`] : []),
     ];
     return {
       code: `let p${name} = exp(${logit} - largest) / total;
@@ -81,8 +93,8 @@ ${linearMain(rows)}
       primal: `u * miss${name}`,
       tangent: moved.join(" + ") || "0.0",
     };
-  })}
-}`;
+  })}`,
+  };
 }
 
 /** Is the largest logit that of the label (the first one, where several are equal)? 1 or 0. */

@@ -1,5 +1,6 @@
 import { at, dualInput, type Operand, primal, tangent } from "./operand.ts";
 import { range } from "./range.ts";
+import type { RowPlace } from "./rows.ts";
 import { component, fit, inVectors, placed, storeVector, vector, type Width } from "./width.ts";
 
 /** The most classes of which a thread keeps the logits in registers; where there are more it reads them at each turn. */
@@ -19,16 +20,20 @@ export interface Result {
   readonly tangent: string;
 }
 
-/** The logits of example `i`, which stand side by side. */
+/** The logits of example `i`, which stand side by side, unless they are at hand. */
 export class LogitRow {
   readonly #classes: number;
   readonly #logits: Operand;
+  readonly #place: RowPlace;
+  readonly #buffer: string;
   readonly #isKept: boolean;
 
-  constructor(classes: number, logits: Operand) {
+  constructor(classes: number, logits: Operand, place: RowPlace) {
     this.#classes = classes;
     this.#logits = logits;
-    this.#isKept = classes <= IN_REGISTERS;
+    this.#place = place;
+    this.#buffer = `${place.prefix}zs`;
+    this.#isKept = classes <= IN_REGISTERS || place.held.primal || place.held.tangent;
   }
 
   /** Neighbours that are a vector in memory. */
@@ -37,7 +42,7 @@ export class LogitRow {
   }
 
   declare(): string {
-    return dualInput(0, "zs", this.#logits, vector(this.width(this.#logits)));
+    return dualInput(this.#place.slot, this.#buffer, this.#logits, vector(this.width(this.#logits)));
   }
 
   /** WGSL that reads the logits that are kept. */
@@ -48,22 +53,22 @@ export class LogitRow {
     return range(this.#classes / width)
       .map((turn) => {
         const place = `i * ${this.#classes / width}u + ${turn}u`;
-        return `${primal ? `let z${turn} = zs[${at(inVectors(primal, width), place)}];` : ""}
-  ${tangent ? `let d_z${turn} = d_zs[${at(inVectors(tangent, width), place)}];` : ""}`;
+        return `${primal ? `let z${turn} = ${this.#buffer}[${at(inVectors(primal, width), place)}];` : ""}
+  ${tangent ? `let d_z${turn} = d_${this.#buffer}[${at(inVectors(tangent, width), place)}];` : ""}`;
       })
       .join("\n  ");
   }
 
   /** WGSL for the logit of class 0. */
   get first(): string {
-    return this.#isKept ? this.#kept(0).logit : primal("zs", this.#logits, `i * ${this.#classes}u`);
+    return this.#isKept ? this.#kept(0).logit : primal(this.#buffer, this.#logits, `i * ${this.#classes}u`);
   }
 
   /** WGSL for the logit of the class that is numbered `label` (WGSL), or for its tangent. */
   chosen(half: "logit" | "tangent"): string {
     if (!this.#isKept) {
       const place = `i * ${this.#classes}u + min(label, ${this.#classes - 1}u)`;
-      return (half === "logit" ? primal : tangent)("zs", this.#logits, place);
+      return (half === "logit" ? primal : tangent)(this.#buffer, this.#logits, place);
     }
     const [first, ...others] = range(this.#classes).map((c) => this.#kept(c));
     return others.reduce(
@@ -84,17 +89,17 @@ export class LogitRow {
   }
 
   /** WGSL that writes a result for each class; it may use names that end as it is told. */
-  write(out: Operand, result: (one: Class, suffix: string) => Result): string {
+  write(buffer: string, out: Operand, result: (one: Class, suffix: string) => Result): string {
     const store = (place: string, results: readonly Result[]) => {
       const values = {
         primal: results.map(({ primal }) => primal),
         tangent: results.map(({ tangent }) => tangent),
       };
-      return [...results.map(({ code }) => code), storeVector("outs", out, place, values)].join("\n  ");
+      return [...results.map(({ code }) => code), storeVector(buffer, out, place, values)].join("\n  ");
     };
     if (!this.#isKept) {
       return `for (var c = 0u; c < ${this.#classes}u; c++) {
-    ${store(this.#place, [result(this.#turn(), "")])}
+    ${store(this.#position, [result(this.#turn(), "")])}
   }`;
     }
     const width = this.width(out);
@@ -106,25 +111,28 @@ export class LogitRow {
       .join("\n  ");
   }
 
-  get #place(): string {
+  get #position(): string {
     return `i * ${this.#classes}u + c`;
   }
 
   #turn(): Class {
     return {
       number: "c",
-      logit: primal("zs", this.#logits, this.#place),
-      tangent: tangent("zs", this.#logits, this.#place),
+      logit: primal(this.#buffer, this.#logits, this.#position),
+      tangent: tangent(this.#buffer, this.#logits, this.#position),
     };
   }
 
   #kept(c: number): Class {
-    const width = this.width(this.#logits);
-    const kept = (name: string) => component(`${name}${Math.floor(c / width)}`, width, c);
+    const { held } = this.#place;
+    const kept = (name: string, isHeld: boolean) => {
+      const width = isHeld ? 1 : this.width(this.#logits);
+      return component(`${name}${Math.floor(c / width)}`, width, c);
+    };
     return {
       number: `${c}u`,
-      logit: kept("z"),
-      tangent: this.#logits.tangent ? kept("d_z") : "0.0",
+      logit: kept("z", held.primal),
+      tangent: held.tangent || this.#logits.tangent ? kept("d_z", held.tangent) : "0.0",
     };
   }
 }

@@ -14,6 +14,8 @@ export interface AdapterTraits {
   /** Threads of every subgroup, where shaders can use subgroups of one known size. */
   readonly subgroupSize?: number;
   readonly variants?: Variants;
+  /** Storage buffers that a kernel may bind, of which WebGPU promises 8. */
+  readonly buffers: number;
 }
 
 /** Shapes of one class have the same magnitudes: powers of two. */

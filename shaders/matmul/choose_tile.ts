@@ -9,13 +9,23 @@ import { readWidth } from "./vector_reads.ts";
 export type MatmulTile = RegisterTile | SharedTile | SubgroupTile;
 
 /**
- * What an adapter rewards: a vector read's price in multiply-adds, threads in step, and sums that fit a thread: where each
- * reads for itself, and, measured, where a subgroup shares rows or columns.
+ * What an adapter rewards: a vector read's price in multiply-adds, threads in step, sums that fit a thread, where each
+ * reads for itself or a subgroup shares, and terms in a turn of the loop. A turn beyond what the processor's cache of
+ * decoded instructions takes is slow: `turn` counts multiply-adds, of which a vector read weighs `READ_LENGTH`.
  */
 const adapters = {
-  lavapipe: { read: 8, element: 8, sums: { own: 80, row: 120, col: 60 }, unroll: 2, threads: 8 },
-  swiftshader: { read: 2, element: 4, sums: { own: 160, row: 160, col: 160 }, unroll: 4, threads: 4 },
+  lavapipe: { read: 8, element: 8, sums: { own: 80, shared: 160 }, unrolls: [2, 4], turn: 600, threads: 8 },
+  swiftshader: {
+    read: 2,
+    element: 4,
+    sums: { own: 160, shared: 160 },
+    unrolls: [4],
+    turn: Infinity,
+    threads: 4,
+  },
 } as const;
+
+const READ_LENGTH = 24;
 
 /** The price of a broadcast in multiply-adds. */
 const BROADCAST = 1;
@@ -34,15 +44,23 @@ export function matmulClass(shape: MatmulShape): string {
   return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}${lanes > 1 ? `, ${magnitude(lanes)} lanes` : ""}`;
 }
 
-/** The tile for a shape: the tuned one of its class, or the one that should be the fastest. */
+/** Does a thread hold whole rows of the product? */
+export const holdsRows = ({ n }: MatmulShape, tile: MatmulTile): boolean =>
+  tile.cols >= n && (tile.memory === "register" || (tile.memory === "subgroup" && tile.shared === "col"));
+
+/** The tile for a shape: the tuned one of its class, or the one that should be the fastest, of those that may do. */
 export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): MatmulTile {
+  const mayDo = (tile: MatmulTile) => shape.after === undefined || holdsRows(shape, tile);
   const tuned = adapter.variants?.matmul(shape);
-  if (tuned !== undefined) return tuned;
+  if (tuned !== undefined && mayDo(tuned)) return tuned;
   if (adapter.kind === "hardware") return hardwareTile(shape);
   let best: MatmulTile | undefined;
   let least = Infinity;
-  for (const { tile, cost } of pricedTiles(shape, adapter)) if (cost < least) [best, least] = [tile, cost];
-  return best!;
+  for (const { tile, cost } of pricedTiles(shape, adapter)) {
+    if (cost < least && mayDo(tile)) [best, least] = [tile, cost];
+  }
+  if (best === undefined) throw new Error("no tile of this product holds whole rows");
+  return best;
 }
 
 /** Tiles for a tuner to try: first the one that is taken without it. */
@@ -65,42 +83,46 @@ function* pricedTiles(
   adapter: AdapterTraits,
   tried = 1,
 ): Generator<{ tile: RegisterTile | SubgroupTile; cost: number }> {
-  const { read, element, sums, unroll, threads } =
+  const { read, element, sums, unrolls, turn, threads } =
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
   const isSmall = shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING;
-  const most = (shared: keyof typeof sums) => (isSmall ? 8 : tried * sums[shared]) / outputs;
-  const fits = (count: number, shared: keyof typeof sums) => count <= Math.max(1, most(shared));
-  const largest = Math.max(...(["own", "row", "col"] as const).map(most));
+  const most = (by: keyof typeof sums) => Math.max(1, (isSmall ? 8 : tried * sums[by]) / outputs);
   // A subgroup is a workgroup only where the driver is known to fill it.
   const size = adapter.kind === "software" ? undefined : adapter.subgroupSize;
   const used = factors(shape);
+  const products = terms(shape).length;
 
-  /** Multiply-adds that a thread might do instead of all that it does for one term of the sum. */
-  const price = ({ rows, cols }: Block, shared?: "row" | "col") =>
-    used.reduce(
-      (sum, f) => {
-        const count = f.axis === "row" ? rows : cols;
-        if (f.axis === shared) return sum + count * ((element + read) / size! + BROADCAST);
-        return sum + count * (element + read / readWidth(shape, f, { count, depth: unroll }));
-      },
-      terms(shape).length * rows * cols,
-    );
-  const priced = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => ({
-    tile,
-    cost:
-      Math.ceil((x * y * shape.lanes) / 2) *
-      price(tile, tile.memory === "subgroup" ? tile.shared : undefined),
-  });
+  /** Of what a thread does for one term of the sum, as multiply-adds: the time, and the length of the code. */
+  const price = ({ rows, cols, unroll }: Block, shared?: "row" | "col") => {
+    let time = products * rows * cols;
+    let length = time;
+    for (const f of used) {
+      const count = f.axis === "row" ? rows : cols;
+      const width = readWidth(shape, f, { count, depth: unroll });
+      if (f.axis === shared) time += count * ((element + read) / size! + BROADCAST);
+      else {
+        time += count * (element + read / width);
+        length += (count / width) * READ_LENGTH;
+      }
+    }
+    return { time, length };
+  };
+  const priced = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => {
+    const { time, length } = price(tile, tile.memory === "subgroup" ? tile.shared : undefined);
+    const isLong = length * tile.unroll > tried * turn;
+    return isLong ? [] : [{ tile, cost: Math.ceil((x * y * shape.lanes) / 2) * time }];
+  };
   for (let rows = 1; rows <= Math.min(16, shape.m); rows++) {
-    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= Math.max(1, largest); cols++) {
-      const register: RegisterTile = { memory: "register", rows, cols, threads, unroll };
-      if (fits(rows * cols, "own")) yield priced(register, registerGrid(shape, register));
-      if (size === undefined) continue;
-      for (const shared of ["row", "col"] as const) {
-        if (!fits(rows * cols, shared)) continue;
-        const tile: SubgroupTile = { memory: "subgroup", shared, rows, cols, threads: size, unroll };
-        yield priced(tile, subgroupGrid(shape, tile));
+    for (let cols = 1; cols <= Math.min(16, shape.n) && rows * cols <= most("shared"); cols++) {
+      for (const unroll of unrolls) {
+        const register: RegisterTile = { memory: "register", rows, cols, threads, unroll };
+        if (rows * cols <= most("own")) yield* priced(register, registerGrid(shape, register));
+        if (size === undefined) continue;
+        for (const shared of ["row", "col"] as const) {
+          const tile: SubgroupTile = { memory: "subgroup", shared, rows, cols, threads: size, unroll };
+          yield* priced(tile, subgroupGrid(shape, tile));
+        }
       }
     }
   }
@@ -109,6 +131,7 @@ function* pricedTiles(
 interface Block {
   readonly rows: number;
   readonly cols: number;
+  readonly unroll: number;
 }
 
 /** Workgroups that a GPU is to have at least, and terms that make a part of a sum worth one. */

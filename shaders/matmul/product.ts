@@ -1,6 +1,7 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { laneOf, type SecondView, type View } from "../operand.ts";
 import { range } from "../range.ts";
+import type { RowOperation } from "../rows.ts";
 import { fit, packed, placed, vector, type Width } from "../width.ts";
 
 /** The shape of one product and what is asked of it: enough to choose a tile. */
@@ -17,18 +18,21 @@ export interface MatmulShape {
   a: View;
   b: View;
   bias?: View;
-  out: View;
+  /** Where the product goes, if it is wanted; its tangent in `dout`. */
+  out?: View | undefined;
   /** Tangents; one that is absent is zero. They have the strides of their primals. */
   da?: View;
   db?: View;
   dbias?: View;
-  dout: View;
+  dout?: View | undefined;
   /** Where the sums of the rows of A go, and their tangents, if they are wanted beside; A is stored as its transpose then. */
   sum?: SecondView;
   dsum?: SecondView;
-  /** Write `out`? */
+  /** What is done with each row; a thread then has to hold whole ones. */
+  after?: readonly RowOperation[];
+  /** Compute the product? */
   primal: boolean;
-  /** Write `dout`? */
+  /** Compute its tangent? */
   tangent: boolean;
 }
 
@@ -58,11 +62,13 @@ export function factors(c: MatmulShape): Factor[] {
 }
 
 /** The products to add up, as [sum, left, right]: `s` is the primal sum, `t` the tangent. */
-export function terms(c: MatmulShape): [sum: "s" | "t", left: string, right: string][] {
+export function terms(
+  c: MatmulShape,
+): (readonly [sum: "s" | "t", left: Factor["name"], right: Factor["name"]])[] {
   return [
-    ...(c.primal ? [["s", "a", "b"] as ["s", string, string]] : []),
-    ...(c.tangent && c.da ? [["t", "da", "b"] as ["t", string, string]] : []),
-    ...(c.tangent && c.db ? [["t", "a", "db"] as ["t", string, string]] : []),
+    ...(c.primal ? [["s", "a", "b"] as const] : []),
+    ...(c.tangent && c.da ? [["t", "da", "b"] as const] : []),
+    ...(c.tangent && c.db ? [["t", "a", "db"] as const] : []),
   ];
 }
 
@@ -78,12 +84,13 @@ ${factors(c)
 #if ${c.tangent && c.dbias}
 @group(0) @binding(5) var<storage, read> dbias: array<f32>;
 #endif
-#if ${c.primal}
+#if ${c.primal && c.out}
 @group(0) @binding(6) var<storage, read_write> out: array<${vector(outWidth)}>;
 #endif
-#if ${c.tangent}
+#if ${c.tangent && c.dout}
 @group(0) @binding(7) var<storage, read_write> dout: array<${vector(outWidth)}>;
 #endif
+${(c.after ?? []).map(({ declarations }) => declarations).join("\n")}
 `;
 }
 
@@ -117,19 +124,29 @@ ${start("t", "dbias", c.dbias)}
 #endif`;
 }
 
-/** Adds the products of one term; `element` names what was read of a factor. */
-export function accumulate(
-  c: MatmulShape,
-  rows: number,
-  cols: number,
-  element: (name: string, i: number) => string,
-): string {
+/** What a thread has read for the next terms of its sums, and what it does with it. */
+export interface Turn {
+  readonly rows: number;
+  readonly cols: number;
+  /** Terms of the sum. */
+  readonly length: number;
+  /** The axis gone along last: its sums and factors are the ones to be kept in registers meanwhile. */
+  readonly inner: "row" | "col";
+  /** WGSL for what was read of a factor, for its row or column `i` and term `q`. */
+  element(name: Factor["name"], i: number, q: number): string;
+}
+
+/**
+ * Adds the products of some terms. All terms of a sum follow one another closely: a compiler that keeps the order of the
+ * text, as llvmpipe's does, then loads and stores sums beyond its registers once a turn, and not once a term.
+ */
+export function accumulate(c: MatmulShape, { rows, cols, length, inner, element }: Turn): string {
   const products = terms(c);
-  return lines(rows, (i) =>
-    join(cols, (j) =>
-      products.map(([sum, l, r]) => `${sum}${i}_${j} += ${element(l, i)} * ${element(r, j)};`).join(" "),
-    ),
-  );
+  const one = (i: number, j: number, q: number) =>
+    products.map(([sum, l, r]) => `${sum}${i}_${j} += ${element(l, i, q)} * ${element(r, j, q)};`).join(" ");
+  return inner === "col"
+    ? lines(rows, (i) => lines(length, (q) => join(cols, (j) => one(i, j, q))))
+    : lines(cols, (j) => lines(length, (q) => join(rows, (i) => one(i, j, q))));
 }
 
 /**
@@ -162,12 +179,28 @@ export function stores(
       ...(c.n % sides.col ? [`col + ${j * along} < ${c.n}`] : []),
     ];
     const body = [
-      ...(c.primal ? [store("out", "s", c.out)] : []),
-      ...(c.tangent ? [store("dout", "t", c.dout)] : []),
+      ...(c.primal && c.out ? [store("out", "s", c.out)] : []),
+      ...(c.tangent && c.dout ? [store("dout", "t", c.dout)] : []),
     ].join(" ");
     return guards.length ? `  if (${guards.join(" && ")}) { ${body} }` : `  ${body}`;
   };
-  return lines(rows, (i) => lines(cols / width, (j) => block(i, j * width)));
+  return lines(
+    rows,
+    (i) => `${lines(cols / width, (j) => block(i, j * width))}
+${rowOperations(c, i, sides)}`,
+  );
+}
+
+/** WGSL of what is done with row `row + i`. */
+function rowOperations(c: MatmulShape, i: number, sides: Sides): string {
+  if (c.after === undefined) return "";
+  const name = (prefix: string, sum: string) => join(c.n, (j) => `let ${prefix}${j} = ${sum}${i}_${j};`);
+  return `  if (${c.m % sides.row ? `row + ${i} < ${c.m}` : "true"}) {
+    let i = row + ${i};
+    ${c.primal ? name("z", "s") : ""}
+    ${c.tangent ? name("d_z", "t") : ""}
+    ${c.after.map(({ body }) => `{ ${body} }`).join("\n    ")}
+  }`;
 }
 
 export const over = (width: number) => (width === 1 ? "" : ` / ${width}`);

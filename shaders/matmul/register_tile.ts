@@ -1,15 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { lineOfGroups } from "../operand.ts";
-import {
-  accumulate,
-  bindings,
-  factors,
-  lines,
-  type MatmulShape,
-  outputWidth,
-  stores,
-  sums,
-} from "./product.ts";
+import { accumulate, bindings, factors, type MatmulShape, outputWidth, stores, sums } from "./product.ts";
 import { declareRowSums, startGroup, withRowSums } from "./row_sums.ts";
 import { VectorReads } from "./vector_reads.ts";
 
@@ -44,7 +35,7 @@ export function registerTile(c: MatmulShape, tile: RegisterTile): string {
   const named = new Map<string, VectorReads>(used.map((reads) => [reads.factor.name, reads]));
   const turn = (length: number) => `
 ${used.map((reads) => reads.reads(length)).join("\n")}
-${lines(length, (q) => accumulate(c, rows, cols, (name, i) => named.get(name)!.element(i, q)))}`;
+${accumulate(c, { rows, cols, length, inner: "col", element: (name, i, q) => named.get(name)!.element(i, q) })}`;
 
   const sides = { row: rows, col: cols };
   const outWidth = outputWidth(c, cols);

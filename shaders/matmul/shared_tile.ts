@@ -94,7 +94,7 @@ ${used
     ),
   )
   .join("\n")}
-${accumulate(c, rows, cols, (name, i) => `${name}${i}`)}
+${accumulate(c, { rows, cols, length: 1, inner: "col", element: (name, i) => `${name}${i}` })}
     }
     workgroupBarrier();
   }

@@ -79,6 +79,7 @@ export function subgroupTile(c: MatmulShape, tile: SubgroupTile): string {
       const e = i * length + q;
       return `  let ${f.name}${i}_${q} = subgroupBroadcast(${f.name}Part${Math.floor(e / threads)}, ${e % threads});`;
     });
+  const block = { rows, cols, inner: tile.shared === "col" ? "row" : "col" } as const;
   const turn = (length: number) => `
 ${shared
   .map((f) =>
@@ -89,11 +90,8 @@ ${shared
   )
   .join("\n")}
 ${own.map((reads) => reads.reads(length)).join("\n")}
-${lines(
-  length,
-  (q) => `${shared.map((f) => broadcasts(f, length, q)).join("\n")}
-${accumulate(c, rows, cols, (name, i) => named.get(name)?.element(i, q) ?? `${name}${i}_${q}`)}`,
-)}`;
+${lines(length, (q) => shared.map((f) => broadcasts(f, length, q)).join("\n"))}
+${accumulate(c, { ...block, length, element: (name, i, q) => named.get(name)?.element(i, q) ?? `${name}${i}_${q}` })}`;
 
   const outWidth = outputWidth(c, cols);
   const rowWidth = tile.shared === "col" ? (own[0]?.width ?? 1) : 1;

@@ -90,7 +90,8 @@ export class Gpu {
     this.device = device;
     this.choice = choice;
     this.memory = memory ?? (choice.software ? softwareMemory() : undefined);
-    this.traits = { kind: choice.kind, subgroupSize: choice.subgroupSize, variants };
+    const { maxStorageBuffersPerShaderStage: buffers } = device.limits;
+    this.traits = { kind: choice.kind, subgroupSize: choice.subgroupSize, variants, buffers };
     const watched = !choice.software || choice.runtime === "browser";
     this.submitSeconds = submitSeconds ?? (watched ? SUBMIT_SECONDS : Infinity);
     device.addEventListener("uncapturederror", (event) => {

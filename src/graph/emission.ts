@@ -15,6 +15,7 @@ import {
   isPointwise,
   type KernelCode,
   type Operand,
+  parents,
   type Sums,
   type Tensor,
 } from "./tensor.ts";
@@ -50,6 +51,17 @@ export interface EmissionOptions {
 export interface Homes {
   readonly primal: Place | undefined;
   readonly tangent: Place | undefined;
+}
+
+export interface Homed {
+  readonly step: Step;
+  readonly homes: Homes;
+}
+
+/** Steps that a kernel does beside its own, and behind it. */
+export interface Carried {
+  readonly companion?: Homed | undefined;
+  readonly followers: readonly Homed[];
 }
 
 /** A step that has no kernel of its own. */
@@ -106,7 +118,12 @@ export class Emission {
   }
 
   /** What a kernel reads, bound to its slots unless it is held. */
-  #operands(step: Step, slots: Slots, held: ReadonlyMap<LeafHalf, string> = new Map()): HeldOperand[] {
+  #operands(
+    step: Step,
+    slots: Slots,
+    held: ReadonlyMap<LeafHalf, string> = new Map(),
+    slot = 0,
+  ): HeldOperand[] {
     return this.#fusion.readings(step).map(({ tensor, primal, tangent }, k) => {
       const { shape, size } = tensor;
       const literal = constantValue(tensor);
@@ -117,8 +134,8 @@ export class Emission {
         slots.bind(binding, "read", this.#placement.find(tensor, part), size);
       return {
         shape,
-        primal: primal && names.value === undefined ? read("primal", 2 * k) : undefined,
-        tangent: tangent && names.tangent === undefined ? read("tangent", 2 * k + 1) : undefined,
+        primal: primal && names.value === undefined ? read("primal", 2 * (slot + k)) : undefined,
+        tangent: tangent && names.tangent === undefined ? read("tangent", 2 * (slot + k) + 1) : undefined,
         held: names,
       };
     });
@@ -130,15 +147,16 @@ export class Emission {
   }
 
   /** The kernel of a step, and where it writes in parts the one that adds them up. */
-  rule(step: Step, { primal, tangent }: Homes, companion?: { step: Step; homes: Homes }): void {
+  rule({ step, homes: { primal, tangent } }: Homed, { companion, followers }: Carried): void {
     const { tensor, mode } = step;
     if (tensor.source.kind !== "rule") throw new Error("only rules have kernels");
     const { rule } = tensor.source;
     const slots = new Slots(this.#lanes);
     const operands = this.#operands(step, slots);
+    const places = [primal, tangent, ...followers.flatMap(({ homes }) => [homes.primal, homes.tangent])];
     const where = {
       adapter: this.#adapter,
-      lanes: Math.max(this.#placement.lanesOf(primal?.view), this.#placement.lanesOf(tangent?.view)),
+      lanes: Math.max(...places.map((place) => this.#placement.lanesOf(place?.view))),
     };
     const parts = (isPointwise(rule) ? undefined : rule.parts?.(mode, where)) ?? 1;
     const inParts = (whole: Place | undefined): Place | undefined => {
@@ -149,30 +167,47 @@ export class Emission {
     };
     const written = { primal: inParts(primal), tangent: inParts(tangent) };
     const outSlot = (isFused(rule) ? undefined : rule.slots) ?? operands.length;
-    const out: Operand = {
-      shape: tensor.shape,
-      primal: written.primal && slots.bind(2 * outSlot, "overwrite", written.primal, parts * tensor.size),
-      tangent:
-        written.tangent && slots.bind(2 * outSlot + 1, "overwrite", written.tangent, parts * tensor.size),
-    };
+    const out = bindOutput(tensor, written, outSlot, slots, parts);
     const sums = companion && bindSums(companion, written, outSlot + 1, slots);
-    const call = { inputs: operands, out, sums, ...where };
+    let slot = outSlot + 2;
+    const after = followers.map((follower) => {
+      const operation = this.#after(step, follower, slot, slots);
+      slot += parents(follower.step.tensor).length + 1;
+      return operation;
+    });
+    const call = { inputs: operands, out, sums, ...(after.length > 0 && { after }), ...where };
     const { name, code, grid, flops } = isFused(rule)
       ? this.#fusion.kernel(step, rule, call)
       : { name: rule.name, ...rule.kernel(call, mode) };
-    const part = mode.primal ? (mode.tangent ? " dual" : "") : " tangent";
     this.kernels.push({
-      label: `${name}${sums ? " and sum" : ""}${part}`,
+      label: `${name}${sums ? " and sum" : ""}${halfName(step)}${after.map(({ label }) => `, ${label}`).join("")}`,
       code,
       slots: slots.list,
       grid: inLanes(grid, where.lanes),
-      flops,
+      flops: after.reduce((sum, each) => sum + each.flops, flops),
       bytes: slots.bytes,
       shape: `${this.#shapeOf(step)}${companion ? ` ${formatShape(companion.step.tensor.shape)}` : ""}`,
     });
     if (parts > 1) this.#addParts(tensor, parts, written, { primal, tangent });
     for (const { at } of parts > 1 ? [written.primal, written.tangent].filter((place) => !!place) : [])
       if ("bytes" in at) this.#arena.release(at);
+  }
+
+  /** A step behind the product whose rows it is of, in the product's kernel. */
+  #after({ tensor, mode }: Step, { step, homes }: Homed, slot: number, slots: Slots) {
+    const { source } = step.tensor;
+    if (source.kind !== "rule" || isFused(source.rule) || source.rule.ofRows === undefined)
+      throw new Error("only operations on rows follow a product");
+    const { name, ofRows } = source.rule;
+    const { primal, tangent } = mode;
+    const held = new Map<LeafHalf, string>([
+      ...(primal ? [[[tensor, "primal"], "z"] as const] : []),
+      ...(tangent ? [[[tensor, "tangent"], "d_z"] as const] : []),
+    ]);
+    const inputs = this.#operands(step, slots, held, slot);
+    const out = bindOutput(step.tensor, homes, slot + inputs.length, slots);
+    const operation = ofRows({ inputs, out }, { slot, prefix: `after${slot}_`, held: { primal, tangent } });
+    return { ...operation, label: `${name}${halfName(step)}` };
   }
 
   /** Adds up the parts of an output, in their order. */
@@ -198,7 +233,7 @@ export class Emission {
   }
 
   /** Copies in the pieces that could not be computed in place, and zeroes what no piece covers. */
-  assemble({ tensor }: Step, { primal, tangent }: Homes): void {
+  assemble({ step: { tensor }, homes: { primal, tangent } }: Homed): void {
     if (tensor.source.kind !== "assembly") return;
     const pieces = [...tensor.source.pieces].sort((a, b) => a.offset - b.offset);
     for (const [part, whole] of [
@@ -251,13 +286,25 @@ export class Emission {
   }
 }
 
-/** The sums that a kernel writes beside its output; a buffer that holds both is bound once, as it is written. */
-function bindSums(
-  { step: { tensor }, homes }: { step: Step; homes: Homes },
-  output: Homes,
+function bindOutput(
+  { shape, size }: Tensor,
+  { primal, tangent }: Homes,
   slot: number,
   slots: Slots,
-): Sums {
+  parts = 1,
+): Operand {
+  return {
+    shape,
+    primal: primal && slots.bind(2 * slot, "overwrite", primal, parts * size),
+    tangent: tangent && slots.bind(2 * slot + 1, "overwrite", tangent, parts * size),
+  };
+}
+
+const halfName = ({ mode: { primal, tangent } }: Step): string =>
+  primal ? (tangent ? " dual" : "") : " tangent";
+
+/** The sums that a kernel writes beside its output; a buffer that holds both is bound once, as it is written. */
+function bindSums({ step: { tensor }, homes }: Homed, output: Homes, slot: number, slots: Slots): Sums {
   const bind = (binding: number, half: Part) => {
     const place = homes[half];
     if (place === undefined) return undefined;

@@ -6,7 +6,8 @@ import type { Binding, Entry, Sequence } from "../gpu/dispatch.ts";
 import { formatBytes } from "../gpu/memory.ts";
 import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
 import { withCompanions } from "./companions.ts";
-import { Emission, type Homes, type Left } from "./emission.ts";
+import { Emission, type Homed, type Homes, type Left } from "./emission.ts";
+import { type Followers, readElsewhere, withFollowers } from "./followers.ts";
 import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
 import {
   extentOf,
@@ -65,6 +66,7 @@ export class Program {
   readonly #steps: readonly Step[];
   /** The sums that kernels of other steps write, by those steps. */
   readonly #companions: ReadonlyMap<Step, Step>;
+  readonly #followers: Followers;
   readonly #options: ProgramOptions;
   /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
   readonly #roots: ReadonlyMap<Tensor, Output>;
@@ -101,7 +103,9 @@ export class Program {
       this.#open.set(tensor, step);
       left.add(tensor).add(root);
     }
-    const own = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
+    const { steps, followers } = withFollowers(this.schedule.steps, options.adapter, options);
+    this.#followers = followers;
+    const own = steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
     ({ steps: this.#steps, companions: this.#companions } = withCompanions(
       own,
       this.#fusion,
@@ -193,18 +197,26 @@ export class Program {
       ...{ fusion: this.#fusion, placement, arena, active: this.schedule.active },
     });
     this.#emission = emission;
-    const carried = new Set(this.#companions.values());
-    const homes = ({ tensor, mode }: Step): Homes => ({
-      primal: mode.primal ? placement.home(tensor, "primal") : undefined,
-      tangent: mode.tangent ? placement.home(tensor, "tangent") : undefined,
-    });
+    const carried = new Set([...this.#companions.values(), ...[...this.#followers.values()].flat()]);
+    const homes = (step: Step): Homes => {
+      const { primal, tangent } = this.#written(step);
+      return {
+        primal: primal ? placement.home(step.tensor, "primal") : undefined,
+        tangent: tangent ? placement.home(step.tensor, "tangent") : undefined,
+      };
+    };
+    const home = (step: Step): Homed => ({ step, homes: homes(step) });
     for (const step of this.#steps) {
       if (carried.has(step)) continue;
       const companion = this.#companions.get(step);
-      if (step.tensor.source.kind === "assembly") emission.assemble(step, homes(step));
-      else emission.rule(step, homes(step), companion && { step: companion, homes: homes(companion) });
-      if (companion) placement.release(companion);
-      placement.release(step);
+      const followers = this.#followers.get(step) ?? [];
+      if (step.tensor.source.kind === "assembly") emission.assemble(home(step));
+      else
+        emission.rule(home(step), {
+          companion: companion && home(companion),
+          followers: followers.map(home),
+        });
+      for (const done of [...(companion ? [companion] : []), step, ...followers]) placement.release(done);
     }
     // Their readings stay until nothing more of this program is placed: takers come before the next one.
     for (const step of this.#open.values()) placement.release(step);
@@ -212,6 +224,14 @@ export class Program {
       if (tangent === undefined || this.isActive(root)) continue;
       emission.fill(0, 0, root.size, { at: tangent.block, view: { offset: 0, lane: tangent.lane } });
     }
+  }
+
+  /** The halves that a step writes. */
+  #written(step: Step): { readonly primal: boolean; readonly tangent: boolean } {
+    const following = this.#followers.get(step);
+    if (following === undefined) return step.mode;
+    const { primal, tangent } = readElsewhere(step, following, this.schedule.steps);
+    return { primal: primal || (step.mode.primal && this.#keep.has(step.tensor)), tangent };
   }
 
   get #emitted(): Emission {

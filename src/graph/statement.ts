@@ -2,7 +2,7 @@ import type { AdapterTraits } from "../../shaders/variants.ts";
 import { isPointwise, isSum, type Operand, parents, type Rule, type Tensor, topological } from "./tensor.ts";
 
 /** Kernels depend on the adapter, what they compute does not: this one stands for all. */
-const adapter: AdapterTraits = { kind: "software" };
+const adapter: AdapterTraits = { kind: "software", buffers: 8 };
 
 /**
  * What a tensor is computed by, as text, a line for each tensor that it comes from: the same for the same computation,

@@ -1,6 +1,7 @@
 import type { Chain, Formula } from "../../shaders/chain.ts";
 import type { SecondView, Strided, View } from "../../shaders/operand.ts";
 import type { Reduction } from "../../shaders/reduce.ts";
+import type { RowOperation, RowPlace } from "../../shaders/rows.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
@@ -36,6 +37,8 @@ export interface KernelCall {
   readonly out: Operand;
   /** Where the sums go that `beside` of the rule names, if they are wanted too; behind the output among the bindings. */
   readonly sums?: Sums | undefined;
+  /** What the kernel does with each row of its output, one after the other. */
+  readonly after?: readonly RowOperation[];
   readonly adapter: AdapterTraits;
   /** Lanes that the kernel runs over. */
   readonly lanes: number;
@@ -77,6 +80,13 @@ export interface KernelRule extends Operation {
    * for few outputs keeps more threads busy so. Default 1.
    */
   parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
+  /** Do its threads hold whole rows of the output, so that operations on them may follow in the same kernel? */
+  holdsRows?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): boolean;
+  /** The same operation for a kernel that holds rows of the first input; floating-point operations of all rows. */
+  ofRows?(
+    call: Pick<KernelCall, "inputs" | "out">,
+    place: RowPlace,
+  ): RowOperation & { readonly flops: number };
   /** The input of which its kernel can write the sums over the first axis too, on adapters where that takes no longer. */
   readonly beside?: { readonly sumsOf: number; isWorthwhile(adapter: AdapterTraits): boolean };
 }

@@ -5,10 +5,11 @@ import {
   type Logits,
 } from "../../../shaders/cross_entropy.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
+import { ALONE, rowKernel } from "../../../shaders/rows.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { broadcastIndex, formatShape, ShapeError } from "../shape.ts";
-import type { Rule, Tensor } from "../tensor.ts";
+import type { KernelRule, Rule, Tensor } from "../tensor.ts";
 
 /**
  * Softmax cross-entropy of each example: logits [n × classes], labels i32 [n] in [0, classes), result [n].
@@ -53,34 +54,46 @@ function dimensions(operation: string, logits: Tensor, labels: Tensor): Logits {
   return { rows: rows!, classes: classes! };
 }
 
-function forward(size: Logits): Rule {
+function forward({ rows, classes }: Logits): Rule {
   return {
     name: "cross-entropy",
     integers: 1,
-    below: size.classes,
+    below: classes,
     reads: () => [true, true],
-    kernel: ({ inputs: [z, label], out }) => ({
-      code: crossEntropyShader(size, z!, label!, out),
-      grid: linearGrid(size.rows),
-      flops: size.rows * size.classes * (out.tangent ? 6 : 4),
-    }),
+    ...byRows(rows, ({ inputs: [z, label], out }, place) => ({
+      ...crossEntropyShader(classes, z!, label!, out, place),
+      flops: rows * classes * (out.tangent ? 6 : 4),
+    })),
     vjp: ([z, label], _output, cotangent) => [
-      apply(backward(size), [z!, label!, cotangent], z!.shape),
+      apply(backward({ rows, classes }), [z!, label!, cotangent], z!.shape),
       undefined,
     ],
   };
 }
 
-function backward(size: Logits): Rule {
+function backward({ rows, classes }: Logits): Rule {
   return {
     name: "cross-entropy backward",
     integers: 1,
     literals: true,
     reads: ({ primal, active }) => [true, true, primal || active[0]!],
-    kernel: ({ inputs: [z, label, u], out }) => ({
-      code: crossEntropyBackward(size, z!, label!, u!, broadcastIndex([size.rows], u!.shape), out),
-      grid: linearGrid(size.rows),
-      flops: size.rows * size.classes * (out.tangent ? 10 : 5),
-    }),
+    ...byRows(rows, ({ inputs: [z, label, u], out }, place) => ({
+      ...crossEntropyBackward(classes, z!, label!, u!, broadcastIndex([rows], u!.shape), out, place),
+      flops: rows * classes * (out.tangent ? 10 : 5),
+    })),
+  };
+}
+
+/** An operation on each row of its first input, which a kernel that holds whole rows may do too. */
+function byRows(
+  count: number,
+  ofRows: NonNullable<KernelRule["ofRows"]>,
+): Pick<KernelRule, "kernel" | "ofRows"> {
+  return {
+    ofRows,
+    kernel(call) {
+      const { flops, ...operation } = ofRows(call, ALONE);
+      return { code: rowKernel(count, operation), grid: linearGrid(count), flops };
+    },
   };
 }

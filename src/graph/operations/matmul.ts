@@ -1,5 +1,6 @@
 import {
   chooseMatmulTile,
+  holdsRows,
   type MatmulShape,
   matmulGrid,
   matmulParts,
@@ -65,6 +66,10 @@ function rule(product: Product): Rule {
       m > 1 && { beside: { sumsOf: 0, isWorthwhile: (adapter) => addsRowsAsFast(product, adapter) } }),
     parts: (mode, { adapter, lanes }) =>
       matmulParts(chooseMatmulTile(unboundShape(product, mode, lanes), adapter)),
+    holdsRows(mode, { adapter, lanes }) {
+      const shape = unboundShape(product, mode, lanes);
+      return holdsRows(shape, chooseMatmulTile(shape, adapter));
+    },
     kernel(call, mode) {
       const shape = matmulShape(product, call, mode);
       const config = { ...shape, tile: chooseMatmulTile(shape, call.adapter) };
@@ -96,7 +101,7 @@ const unbound: View = { offset: 0, lane: 0 };
 
 function matmulShape(
   { m, n, k, transposeA, transposeB }: Product,
-  { inputs: [a, b, bias], out, sums, lanes }: Omit<KernelCall, "adapter">,
+  { inputs: [a, b, bias], out, sums, after, lanes }: Omit<KernelCall, "adapter">,
   { primal, tangent }: Mode,
 ): MatmulShape {
   return {
@@ -114,8 +119,9 @@ function matmulShape(
     db: b!.tangent,
     bias: bias && (bias.primal ?? unbound),
     dbias: bias?.tangent,
-    out: out.primal ?? unbound,
-    dout: out.tangent ?? unbound,
+    out: out.primal,
+    dout: out.tangent,
+    ...(after && { after }),
     ...(sums?.primal && { sum: sums.primal }),
     ...(sums?.tangent && { dsum: sums.tangent }),
     primal,
