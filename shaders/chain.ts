@@ -54,11 +54,25 @@ export const asTheyStand = (operand: Operand): Chain => ({
 const isReadInVectors = (leaf: Broadcast, width: Width) =>
   width > 1 && leaf.run === 0 && fit([width, ...placed(leaf.primal, leaf.tangent)]) === width;
 
+/** A chain's buffers: bindings are counted from twice the slot on, and names begin so, as do those of functions end. */
+export interface ChainPlace {
+  readonly slot: number;
+  readonly prefix: string;
+}
+
+const FIRST: ChainPlace = { slot: 0, prefix: "" };
+
 /** WGSL that declares what a chain reads and calls. */
-export const declareChain = ({ leaves, operations }: Chain, width: Width = 1): string =>
+export const declareChain = (
+  { leaves, operations }: Chain,
+  width: Width = 1,
+  { slot, prefix } = FIRST,
+): string =>
   [
-    ...leaves.map((leaf, k) => dualInput(k, `x${k}`, leaf, vector(isReadInVectors(leaf, width) ? width : 1))),
-    ...textsOf(operations).map((text, k) => numbered(text, text, k)),
+    ...leaves.map((leaf, k) =>
+      dualInput(slot + k, `${prefix}x${k}`, leaf, vector(isReadInVectors(leaf, width) ? width : 1)),
+    ),
+    ...textsOf(operations).map((text, k) => numbered(text, text, `${prefix}${k}`)),
   ].join("\n");
 
 /** The functions that operations call, each text once. */
@@ -67,10 +81,10 @@ const textsOf = (operations: readonly Operation[]): readonly string[] => [
 ];
 
 /**
- * WGSL with the names that text number `k` declares followed by the number: texts may share names with one another and
- * with the kernel. What follows a dot is an element of a vector.
+ * WGSL with the names that a text declares followed by its number: texts may share names with one another and with the
+ * kernel. What follows a dot is an element of a vector.
  */
-function numbered(code: string, text: string, k: number): string {
+function numbered(code: string, text: string, k: string): string {
   const names = declaredIn(text);
   return names.length === 0
     ? code
@@ -91,12 +105,13 @@ export function evaluateChain(
   { leaves, operations }: Chain,
   group: string,
   width: Width = 1,
+  { prefix }: Pick<ChainPlace, "prefix"> = FIRST,
 ): { code: string; results: readonly Factor[] } {
   const lines: string[] = [];
   const elements = range(width);
   const texts = textsOf(operations);
   const known = leaves.map((leaf, k) => {
-    const read = readLeaf(leaf, k, { group, width, lines });
+    const read = readLeaf(leaf, k, `${prefix}x${k}`, { group, width, lines });
     // Under names of the chain's own, which no function of a formula has.
     const { value, tangent } = leaf.held ?? {};
     if (value !== undefined) lines.push(`let held${k} = ${value};`);
@@ -111,7 +126,7 @@ export function evaluateChain(
     const n = known.length;
     const { functions } = formula;
     const called = (code: string) =>
-      functions === undefined ? code : numbered(code, functions, texts.indexOf(functions));
+      functions === undefined ? code : numbered(code, functions, `${prefix}${texts.indexOf(functions)}`);
     known.push(
       elements.map((e) => {
         const name = `v${n}${width === 1 ? "" : `_${e}`}`;
@@ -125,10 +140,11 @@ export function evaluateChain(
   return { code: lines.join("\n  "), results: known.at(-1)! };
 }
 
-/** Reads leaf number `k`. @returns the names of its elements, one for each of the group's */
+/** Reads leaf number `k` from its buffer. @returns the names of its elements, one for each of the group's */
 function readLeaf(
   leaf: Broadcast,
   k: number,
+  buffer: string,
   { group, width, lines }: { group: string; width: Width; lines: string[] },
 ): Factor[] {
   const elements = range(width);
@@ -136,8 +152,8 @@ function readLeaf(
   const { literal, primal, tangent, run } = leaf;
   const read = (suffix: string, index: string, counted = (view: View) => view): Factor => {
     const name = `v${k}${suffix}`;
-    if (primal) lines.push(`let ${name} = x${k}[${at(counted(primal), index)}];`);
-    if (tangent) lines.push(`let d_${name} = d_x${k}[${at(counted(tangent), index)}];`);
+    if (primal) lines.push(`let ${name} = ${buffer}[${at(counted(primal), index)}];`);
+    if (tangent) lines.push(`let d_${name} = d_${buffer}[${at(counted(tangent), index)}];`);
     return { value: literal === undefined ? name : float(literal), ...(tangent && { tangent: `d_${name}` }) };
   };
   if (isReadInVectors(leaf, width)) {

@@ -13,6 +13,7 @@ import { inputGradientGrid, tiledInputGradient } from "./conv/input_gradient.ts"
 import { plainForward, plainInputGradient, plainWeightGradient } from "./conv/plain.ts";
 import { tiledWeightGradient, weightGradientGrid } from "./conv/weight_gradient.ts";
 import type { Conv } from "./conv/window.ts";
+import type { Output } from "./epilogue.ts";
 import { linearGrid, type Operand, type Strided } from "./operand.ts";
 
 export {
@@ -40,7 +41,7 @@ export function convForward(
   x: Operand,
   weight: Operand,
   bias: Operand | undefined,
-  y: Operand,
+  y: Output,
 ): Kernel {
   const { n, o, oh, ow } = conv;
   switch (variant) {
@@ -59,7 +60,7 @@ export function convInputGradient(
   variant: ConvVariant,
   y: Operand,
   weight: Operand,
-  x: Operand,
+  x: Output,
 ): Kernel {
   const { n, c, h, w } = conv;
   switch (variant) {

@@ -20,11 +20,11 @@ export interface MatmulConfig extends MatmulShape {
 /**
  * WGSL, entry point `main`, of `out[m×n] = A[m×k]·B[k×n] + bias[n]` and of its tangent
  * `dout = dA·B + A·dB + dbias`, one lane for each z, in one pass that reads every factor once; beside it, where they have a
- * place, of `sum[m] = Σ_p A(·, p)` and its tangent, and after it of what is done with each row.
+ * place, of `sum[m] = Σ_p A(·, p)` and its tangent, and after it of what is done with each element and each row.
  *
  * `A(i,p) = a[offset + lane·l + i·aRow + p·aCol]`, `B(p,j)` likewise, `out` is row-major.
  * Bindings of group 0, declared only where used: 0 a, 1 da, 2 b, 3 db, 4 bias, 5 dbias, 6 out, 7 dout,
- * 8 sum, 9 dsum, and those of the operations on rows.
+ * 8 sum, 9 dsum, and those of what is done after.
  */
 export function matmul(config: MatmulConfig): string {
   const { tile, primal, tangent } = config;

@@ -4,6 +4,8 @@ export interface View {
   readonly lane: number;
   /** Lanes after which the first one's elements come again. */
   readonly period?: number;
+  /** Of an output that is computed for what follows in the kernel, and not written. */
+  readonly isHeld?: true;
 }
 
 /** The place of a second result: in a buffer of its own, or in that of the first, which is then bound once. */
@@ -69,9 +71,11 @@ export function input(binding: number, name: string, view: View | undefined, typ
   return view ? `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;` : "";
 }
 
-/** Declares a buffer that is written, or nothing when its view is absent. */
+/** Declares a buffer that is written, or nothing when there is none. */
 export function output(binding: number, name: string, view: View | undefined, type = "f32"): string {
-  return view ? `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${type}>;` : "";
+  return view && !view.isHeld
+    ? `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${type}>;`
+    : "";
 }
 
 /** Declares primal `name` and tangent `d_name` of input number `slot`. */

@@ -29,6 +29,8 @@ export interface Elementwise {
   readonly df: string;
   readonly ddf: string;
   readonly functions?: string;
+  /** The derivatives at f(x) are those at x, as relu's are: they are computed from the result, and x is not kept. */
+  readonly ofResult?: boolean;
 }
 
 const X = /(?<![.\w])x(?!\w)/g;
@@ -38,6 +40,9 @@ const of = (expression: string, x: Factor) => `(${expression.replace(X, x.value)
 
 /** Does an expression depend on `x`? */
 export const dependsOnX = (expression: string): boolean => expression.search(X) >= 0;
+
+/** Is an expression the constant zero? */
+export const isZero = (expression: string): boolean => Number(expression) === 0;
 
 /** The sum of the terms that there are. */
 const sum = (terms: readonly (string | undefined | false)[]) => terms.filter(Boolean).join(" + ");
@@ -56,8 +61,8 @@ export const unaryBackward = ({ df, ddf, functions }: Elementwise): Formula => (
   tangent: ([x, u]) =>
     sum([
       u!.tangent && `${u!.tangent} * ${of(df, x!)}`,
-      x!.tangent && `${u!.value} * ${of(ddf, x!)} * ${x!.tangent}`,
-    ]),
+      x!.tangent && !isZero(ddf) && `${u!.value} * ${of(ddf, x!)} * ${x!.tangent}`,
+    ]) || "0.0",
   flops: 1,
   ...(functions !== undefined && { functions }),
 });

@@ -1,8 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { declareStored, type Output, storedWidth, storeOutput } from "./epilogue.ts";
 import {
   at,
   dualInput,
-  dualOutput,
   input,
   linearGrid,
   linearMain,
@@ -14,9 +14,12 @@ import {
 import { isTiled, isWhole, isWrittenOut, tiledIndex, tiledScatter, tiledSum } from "./pool/tiled.ts";
 import type { Kernel, Pool } from "./pool/windows.ts";
 import { range } from "./range.ts";
-import { component, fit, inVectors, placed, storeVector, vector } from "./width.ts";
+import { component, inVectors, placed, vector } from "./width.ts";
 
 export type { Pool } from "./pool/windows.ts";
+
+/** What is stored of a single element: variables of these names. */
+const HALVES = { primal: ["primal"], tangent: ["tangent"] };
 
 /** WGSL head over the elements of y: the window's top left corner, which may lie outside, and the start of the plane. */
 function overWindows({ planes, h, w, stride, padding, oh, ow }: Pool): string {
@@ -61,7 +64,7 @@ ${overWindows(pool)}
 }
 
 /** y = x at the index of each window, or without an index the sum of the window. */
-export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Operand): Kernel {
+export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y: Output): Kernel {
   if (index !== undefined) return gatherAt(pool, x, index, y);
   if (isWrittenOut(pool)) return tiledSum(pool, x, y);
   const sums = (text: (part: "primal" | "tangent") => string) =>
@@ -69,23 +72,22 @@ export function poolGather(pool: Pool, x: Operand, index: Operand | undefined, y
   const value = (part: "primal" | "tangent") => (part === "primal" ? primal : tangent)("xs", x, "plane + j");
   const code = wgsl`
 ${dualInput(0, "xs", x)}
-${dualOutput(1, "ys", y)}
+${declareStored(1, "ys", y, 1)}
 ${overWindows(pool)}
   ${sums((part) => `var ${part} = 0.0;`)}
   ${eachElement(
     pool,
     sums((part) => `${part} += ${value(part)};`),
   )}
-  ${y.primal ? `ys[${at(y.primal, "i")}] = primal;` : ""}
-  ${y.tangent ? `d_ys[${at(y.tangent, "i")}] = tangent;` : ""}
+  ${storeOutput("ys", y, "i", HALVES)}
 }`;
   return { code, grid: overY(pool) };
 }
 
 /** y = x at the index of each window. */
-function gatherAt(pool: Pool, x: Operand, index: Operand, y: Operand): Kernel {
+function gatherAt(pool: Pool, x: Operand, index: Operand, y: Output): Kernel {
   const { planes, h, w, oh, ow } = pool;
-  const count = fit([ow, ...placed(index.primal, y.primal, y.tangent)]);
+  const count = storedWidth(y, [ow, ...placed(index.primal)]);
   const places = range(count).map((q) => `plane + u32(${component("chosen", count, q)})`);
   const values = {
     primal: places.map((place) => `xs[${at(x.primal, place)}]`),
@@ -96,18 +98,18 @@ function gatherAt(pool: Pool, x: Operand, index: Operand, y: Operand): Kernel {
     code: wgsl`
 ${dualInput(0, "xs", x)}
 ${input(2, "indices", index.primal, vector(count, "i32"))}
-${dualOutput(2, "ys", y, vector(count))}
+${declareStored(2, "ys", y, count)}
 ${linearMain(grid.elements)}
   let plane = i / ${(oh * ow) / count}u * ${h * w}u;
   let chosen = indices[${at(index.primal && inVectors(index.primal, count), "i")}];
-  ${storeVector("ys", y, "i", values)}
+  ${storeOutput("ys", y, "i", values)}
 }`,
     grid,
   };
 }
 
 /** The adjoint: x = the sum of y over the windows that hold the element, with an index over those that chose it. */
-export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): Kernel {
+export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Output): Kernel {
   if (isWrittenOut(pool) && isWhole(pool)) return tiledScatter(pool, y, index, x);
   const { planes, h, w, size } = pool;
   // Where windows tile the plane, over windows, or else over elements.
@@ -115,7 +117,7 @@ export function poolScatter(pool: Pool, y: Operand, index: Operand | undefined, 
   const code = wgsl`
 ${dualInput(0, "ys", y)}
 ${index ? input(2, "indices", index.primal, "i32") : ""}
-${dualOutput(index ? 2 : 1, "xs", x)}
+${declareStored(index ? 2 : 1, "xs", x, 1)}
 ${linearMain(over)}
   ${isTiled(pool) ? scatterWindow(pool, y, index, x) : gatherWindows(pool, y, index, x)}
 }`;
@@ -123,12 +125,12 @@ ${linearMain(over)}
 }
 
 /** A window's elements; windows over the edge, which pool nothing, stand for the elements that are in none. */
-function scatterWindow(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
+function scatterWindow(pool: Pool, y: Operand, index: Operand | undefined, x: Output): string {
   const { h, w, size, oh, ow } = pool;
   const [down, across] = [Math.ceil(h / size), Math.ceil(w / size)];
   const ragged = down > oh || across > ow;
-  const store = (buffer: string, half: "primal" | "tangent") =>
-    `${buffer}[${at(x[half], "plane + own")}] = ${index ? `select(0.0, ${half}, own == best)` : half};`;
+  const value = (half: "primal" | "tangent") => [index ? `select(0.0, ${half}, own == best)` : half];
+  const values = { primal: value("primal"), tangent: value("tangent") };
   return wgsl`let line = i / ${across}u % ${down}u;
   let column = i % ${across}u;
   let plane = i / ${down * across}u * ${h * w}u;
@@ -145,14 +147,13 @@ function scatterWindow(pool: Pool, y: Operand, index: Operand | undefined, x: Op
     for (var c = 0u; c < ${size}u; c++) {
       let own = (line * ${size}u + r) * ${w}u + column * ${size}u + c;
       ${ragged ? `if (line * ${size}u + r >= ${h}u || column * ${size}u + c >= ${w}u) { continue; }` : ""}
-      ${x.primal ? store("xs", "primal") : ""}
-      ${x.tangent ? store("d_xs", "tangent") : ""}
+      ${storeOutput("xs", x, "plane + own", values)}
     }
   }`;
 }
 
 /** An element of x from the windows that hold it. */
-function gatherWindows(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): string {
+function gatherWindows(pool: Pool, y: Operand, index: Operand | undefined, x: Output): string {
   const { h, w, size, stride, padding, oh, ow } = pool;
   return wgsl`let own = i % ${h * w}u;
   let row = i32(own / ${w}u) + ${padding};
@@ -171,6 +172,5 @@ function gatherWindows(pool: Pool, y: Operand, index: Operand | undefined, x: Op
       ${x.tangent ? `tangent += ${tangent("ys", y, "j")};` : ""}
     }
   }
-  ${x.primal ? `xs[${at(x.primal, "i")}] = primal;` : ""}
-  ${x.tangent ? `d_xs[${at(x.tangent, "i")}] = tangent;` : ""}`;
+  ${storeOutput("xs", x, "i", HALVES)}`;
 }

@@ -43,7 +43,7 @@ export function storeVector(
 ): string {
   const store = (name: string, half: "primal" | "tangent") => {
     const view = out[half];
-    if (view === undefined) return "";
+    if (view === undefined || view.isHeld) return "";
     const width = values[half].length as Width;
     return `${name}[${at(inVectors(view, width), place)}] = ${packed(values[half])};`;
   };

@@ -1,10 +1,10 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { dualInput, dualOutput, type Operand } from "../operand.ts";
+import { declareStored, type Output } from "../epilogue.ts";
+import { dualInput, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { vector } from "../width.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
-import { addProduct, type Conv, halvesOf, loadInside, startSums, storeBlock, storedWidth } from "./window.ts";
+import { addProduct, blockWidth, type Conv, halvesOf, loadInside, startSums, storeBlock } from "./window.ts";
 
 const blocksOf = ({ o }: Conv, { channels }: ConvTile) => o / channels;
 const positionsOf = ({ n, oh, ow }: Conv, { cols }: ConvTile) => n * oh * Math.ceil(ow / cols);
@@ -23,7 +23,7 @@ export function tiledForward(
   x: Operand,
   weight: Operand,
   bias: Operand | undefined,
-  y: Operand,
+  y: Output,
 ): string {
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   const { cols, channels, subgroup } = tile;
@@ -70,7 +70,7 @@ export function tiledForward(
 ${dualInput(0, "xs", x)}
 ${dualInput(1, "ws", weight)}
 ${bias ? dualInput(2, "biases", bias) : ""}
-${dualOutput(3, "ys", y, vector(storedWidth(block, y)))}
+${declareStored(3, "ys", y, blockWidth(block, y))}
 ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
   let channel = block * ${channels}u;
   let first = position % ${blocks}u * ${cols}u;

@@ -1,5 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { at, dualInput, dualOutput, lineOfGroups, type Operand, orderOnLine } from "../operand.ts";
+import { declareStored, type Output } from "../epilogue.ts";
+import { at, dualInput, lineOfGroups, type Operand, orderOnLine } from "../operand.ts";
 import { range } from "../range.ts";
 import { addProduct, type Conv, halvesOf, load, startSums, store } from "./window.ts";
 
@@ -15,7 +16,7 @@ interface Product {
   readonly parts: number;
   readonly left: Matrix;
   readonly right: Matrix;
-  readonly out: Operand;
+  readonly out: Output;
   /** WGSL (u32) for where the output of row `i`, column `j` stands. */
   readonly place: string;
   readonly bias?: Operand | undefined;
@@ -84,7 +85,7 @@ export function implicitForward(
   x: Operand,
   weight: Operand,
   bias: Operand | undefined,
-  y: Operand,
+  y: Output,
 ): string {
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   return implicitProduct({
@@ -113,7 +114,7 @@ export function implicitForward(
   });
 }
 
-export function implicitInputGradient(conv: Conv, y: Operand, weight: Operand, x: Operand): string {
+export function implicitInputGradient(conv: Conv, y: Operand, weight: Operand, x: Output): string {
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   return implicitProduct({
     ...inputExtent(conv),
@@ -227,7 +228,7 @@ function implicitProduct(product: Product): string {
 ${dualInput(0, left.name, left.operand)}
 ${dualInput(1, right.name, right.operand)}
 ${bias ? dualInput(2, "biases", bias) : ""}
-${dualOutput(slot, "outs", out)}
+${declareStored(slot, "outs", out, 1)}
 ${tiles.join("\n")}
 @compute @workgroup_size(${SIDE}, ${SIDE})
 fn main(

@@ -1,10 +1,10 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { dualInput, dualOutput, type Operand } from "../operand.ts";
+import { declareStored, type Output } from "../epilogue.ts";
+import { dualInput, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { vector } from "../width.ts";
 import { SharedReads } from "./shared_reads.ts";
 import { blockGrid, blockMain, type ConvTile } from "./tile.ts";
-import { addProduct, type Conv, halvesOf, loadInside, startSums, storeBlock, storedWidth } from "./window.ts";
+import { addProduct, blockWidth, type Conv, halvesOf, loadInside, startSums, storeBlock } from "./window.ts";
 
 /** Threads of a workgroup are of lines that lie whole strides apart, so that all of them meet the same taps. */
 const blocksOf = ({ c, stride }: Conv, { channels }: ConvTile) => (c / channels) * stride;
@@ -25,7 +25,7 @@ export function tiledInputGradient(
   tile: ConvTile,
   y: Operand,
   weight: Operand,
-  x: Operand,
+  x: Output,
 ): string {
   const { c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   const { cols, channels, subgroup } = tile;
@@ -68,7 +68,7 @@ export function tiledInputGradient(
   return wgsl`${subgroup === undefined ? "" : "enable subgroups;"}
 ${dualInput(0, "ys", y)}
 ${dualInput(1, "ws", weight)}
-${dualOutput(2, "xs", x, vector(storedWidth(block, x)))}
+${declareStored(2, "xs", x, blockWidth(block, x))}
 ${blockMain(blocksOf(conv, tile), positionsOf(conv, tile), tile)}
   let channel = block / ${stride}u * ${channels}u;
   let residue = block % ${stride}u;

@@ -1,7 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import { at, dualInput, dualOutput, linearMain, type Operand, primal, tangent } from "../operand.ts";
+import { declareStored, type Output } from "../epilogue.ts";
+import { at, dualInput, linearMain, type Operand, primal, tangent } from "../operand.ts";
 import { range } from "../range.ts";
-import { addProduct, type Conv, halvesOf, load, loadInside } from "./window.ts";
+import { addProduct, type Conv, halvesOf, load, loadInside, store } from "./window.ts";
 
 /**
  * The three products of a convolution, an output a thread, without tiles: for small problems, as a tile takes a software
@@ -11,7 +12,7 @@ import { addProduct, type Conv, halvesOf, load, loadInside } from "./window.ts";
 interface Kernel {
   readonly count: number;
   readonly names: readonly [left: string, right: string, out: string];
-  readonly operands: readonly [left: Operand, right: Operand, out: Operand];
+  readonly operands: readonly [left: Operand, right: Operand, out: Output];
   readonly bias?: Operand | undefined;
   /** WGSL that sets up from the output's index `i`. */
   readonly start: string;
@@ -44,7 +45,7 @@ function kernel(spec: Kernel): string {
 ${dualInput(0, names[0], left)}
 ${dualInput(1, names[1], right)}
 ${bias ? dualInput(2, "biases", bias) : ""}
-${dualOutput(names[2] === "ys" ? 3 : 2, names[2], out)}
+${declareStored(names[2] === "ys" ? 3 : 2, names[2], out, 1)}
 ${linearMain(count)}
   var s0 = 0.0;
   var t0 = 0.0;
@@ -57,8 +58,7 @@ ${linearMain(count)}
   )}
   ${bias && halves.value ? `s0 += ${primal("biases", bias, "channel")};` : ""}
   ${bias && halves.derivative ? `t0 += ${tangent("biases", bias, "channel")};` : ""}
-  ${halves.value ? `${names[2]}[${at(out.primal, "i")}] = s0;` : ""}
-  ${halves.derivative ? `d_${names[2]}[${at(out.tangent, "i")}] = t0;` : ""}
+  ${store(names[2], out, "i", "0")}
 }`;
 }
 
@@ -84,7 +84,7 @@ export function plainForward(
   x: Operand,
   weight: Operand,
   bias: Operand | undefined,
-  y: Operand,
+  y: Output,
 ): string {
   const { n, c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   return kernel({
@@ -104,7 +104,7 @@ export function plainForward(
   });
 }
 
-export function plainInputGradient(conv: Conv, y: Operand, weight: Operand, x: Operand): string {
+export function plainInputGradient(conv: Conv, y: Operand, weight: Operand, x: Output): string {
   const { n, c, h, w, o, kh, kw, stride, padding, oh, ow } = conv;
   return kernel({
     count: n * c * h * w,

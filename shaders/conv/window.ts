@@ -1,6 +1,7 @@
+import { type Output, storedWidth, storeOutput } from "../epilogue.ts";
 import { at, type Operand } from "../operand.ts";
 import { range } from "../range.ts";
-import { fit, placed, storeVector, vectorNumber, type Width } from "../width.ts";
+import { vectorNumber, type Width } from "../width.ts";
 
 /** A two-dimensional convolution: x [n×c×h×w], weight [o×c×kh×kw], y [n×o×oh×ow]; zeros around x. */
 export interface Conv {
@@ -99,8 +100,8 @@ export function startSums(
 }
 
 /** WGSL that stores a sum and its tangent. */
-export const store = (buffer: string, out: Operand, index: string, name: string): string =>
-  storeVector(buffer, out, index, sumsOf([name]));
+export const store = (buffer: string, out: Output, index: string, name: string): string =>
+  storeOutput(buffer, out, index, sumsOf([name]));
 
 const sumsOf = (names: readonly string[]) => ({
   primal: names.map((name) => `s${name}`),
@@ -117,22 +118,20 @@ export interface Block {
 }
 
 /** Neighbours in a row that are stored as a vector. */
-export const storedWidth = (
-  { cols, row }: Pick<Block, "cols" | "row">,
-  { primal, tangent }: Operand,
-): Width => fit([cols, row, ...placed(primal, tangent)]);
+export const blockWidth = ({ cols, row }: Pick<Block, "cols" | "row">, out: Output): Width =>
+  storedWidth(out, [cols, row]);
 
 /** WGSL that stores sum `a_q` as element `out` + q of plane a, which is in column `first` + q: WGSL variables. */
-export function storeBlock(buffer: string, out: Operand, block: Block): string {
+export function storeBlock(buffer: string, out: Output, block: Block): string {
   const { cols, channels, plane, row } = block;
-  const width = storedWidth(block, out);
+  const width = blockWidth(block, out);
   return range(channels)
     .flatMap((a) =>
       range(cols / width).map((turn) => {
         const q = turn * width;
         const names = range(width).map((e) => `${a}_${q + e}`);
         const place = vectorNumber(`out + ${a * plane + q}u`, width);
-        const stored = storeVector(buffer, out, place, sumsOf(names));
+        const stored = storeOutput(buffer, out, place, sumsOf(names));
         return row % cols > 0 && q > 0 ? `if (first + ${q}u < ${row}u) { ${stored} }` : stored;
       }),
     )

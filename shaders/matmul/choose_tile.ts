@@ -50,7 +50,7 @@ export const holdsRows = ({ n }: MatmulShape, tile: MatmulTile): boolean =>
 
 /** The tile for a shape: the tuned one of its class, or the one that should be the fastest, of those that may do. */
 export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): MatmulTile {
-  const mayDo = (tile: MatmulTile) => shape.after === undefined || holdsRows(shape, tile);
+  const mayDo = (tile: MatmulTile) => shape.rows === undefined || holdsRows(shape, tile);
   const tuned = adapter.variants?.matmul(shape);
   if (tuned !== undefined && mayDo(tuned)) return tuned;
   if (adapter.kind === "hardware") return hardwareTile(shape);

@@ -1,8 +1,9 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
+import { declareStored, type Epilogue, type Output, storedWidth, storeOutput } from "../epilogue.ts";
 import { laneOf, type SecondView, type View } from "../operand.ts";
 import { range } from "../range.ts";
 import type { RowOperation } from "../rows.ts";
-import { fit, packed, placed, vector, type Width } from "../width.ts";
+import { vector, type Width } from "../width.ts";
 
 /** The shape of one product and what is asked of it: enough to choose a tile. */
 export interface MatmulShape {
@@ -18,18 +19,20 @@ export interface MatmulShape {
   a: View;
   b: View;
   bias?: View;
-  /** Where the product goes, if it is wanted; its tangent in `dout`. */
-  out?: View | undefined;
+  /** Where the product goes; its tangent in `dout`. */
+  out: View;
   /** Tangents; one that is absent is zero. They have the strides of their primals. */
   da?: View;
   db?: View;
   dbias?: View;
-  dout?: View | undefined;
+  dout: View;
   /** Where the sums of the rows of A go, and their tangents, if they are wanted beside; A is stored as its transpose then. */
   sum?: SecondView;
   dsum?: SecondView;
+  /** What is done with each element. */
+  after?: readonly Epilogue[];
   /** What is done with each row; a thread then has to hold whole ones. */
-  after?: readonly RowOperation[];
+  rows?: readonly RowOperation[];
   /** Compute the product? */
   primal: boolean;
   /** Compute its tangent? */
@@ -84,13 +87,8 @@ ${factors(c)
 #if ${c.tangent && c.dbias}
 @group(0) @binding(5) var<storage, read> dbias: array<f32>;
 #endif
-#if ${c.primal && c.out}
-@group(0) @binding(6) var<storage, read_write> out: array<${vector(outWidth)}>;
-#endif
-#if ${c.tangent && c.dout}
-@group(0) @binding(7) var<storage, read_write> dout: array<${vector(outWidth)}>;
-#endif
-${(c.after ?? []).map(({ declarations }) => declarations).join("\n")}
+${declareStored(3, "out", outputOf(c), outWidth)}
+${(c.rows ?? []).map(({ declarations }) => declarations).join("\n")}
 `;
 }
 
@@ -149,13 +147,19 @@ export function accumulate(c: MatmulShape, { rows, cols, length, inner, element 
     : lines(cols, (j) => lines(length, (q) => join(rows, (i) => one(i, j, q))));
 }
 
+const outputOf = ({ out, dout, after, primal, tangent }: MatmulShape): Output => ({
+  ...(primal && { primal: out }),
+  ...(tangent && { tangent: dout }),
+  after,
+});
+
 /**
  * Elements that one write brings out. A write to a component may touch its whole vector (WGSL, "Memory accesses"), so sums
  * that stand behind the output allow no vectors.
  */
 export function outputWidth(c: MatmulShape, cols: number): Width {
   if (c.sum?.inFirst || c.dsum?.inFirst) return 1;
-  return fit([cols, c.n, ...placed(c.primal ? c.out : undefined, c.tangent ? c.dout : undefined)]);
+  return storedWidth(outputOf(c), [cols, c.n]);
 }
 
 /** With `parts`, each part goes behind the one before. */
@@ -163,25 +167,20 @@ export function stores(
   c: MatmulShape,
   rows: number,
   cols: number,
-  width: number,
+  width: Width,
   sides: Sides,
   parts = 1,
 ): string {
   const origin = parts > 1 ? `part * ${c.m * c.n} + ` : "";
   const { row: down, col: along } = sides.step ?? { row: 1, col: 1 };
   const block = (i: number, j: number) => {
-    const store = (name: string, sum: string, view: View) => {
-      const index = `(${at(view)} + ${origin}(row + ${i * down}) * ${c.n} + col + ${j * along})${over(width)}`;
-      return `${name}[${index}] = ${packed(range(width).map((q) => `${sum}${i}_${j + q}`))};`;
-    };
+    const index = `(${origin}(row + ${i * down}) * ${c.n} + col + ${j * along})${over(width)}`;
+    const sums = (sum: string) => range(width).map((q) => `${sum}${i}_${j + q}`);
     const guards = [
       ...(c.m % sides.row ? [`row + ${i * down} < ${c.m}`] : []),
       ...(c.n % sides.col ? [`col + ${j * along} < ${c.n}`] : []),
     ];
-    const body = [
-      ...(c.primal && c.out ? [store("out", "s", c.out)] : []),
-      ...(c.tangent && c.dout ? [store("dout", "t", c.dout)] : []),
-    ].join(" ");
+    const body = storeOutput("out", outputOf(c), index, { primal: sums("s"), tangent: sums("t") });
     return guards.length ? `  if (${guards.join(" && ")}) { ${body} }` : `  ${body}`;
   };
   return lines(
@@ -193,13 +192,13 @@ ${rowOperations(c, i, sides)}`,
 
 /** WGSL of what is done with row `row + i`. */
 function rowOperations(c: MatmulShape, i: number, sides: Sides): string {
-  if (c.after === undefined) return "";
+  if (c.rows === undefined) return "";
   const name = (prefix: string, sum: string) => join(c.n, (j) => `let ${prefix}${j} = ${sum}${i}_${j};`);
   return `  if (${c.m % sides.row ? `row + ${i} < ${c.m}` : "true"}) {
     let i = row + ${i};
     ${c.primal ? name("z", "s") : ""}
     ${c.tangent ? name("d_z", "t") : ""}
-    ${c.after.map(({ body }) => `{ ${body} }`).join("\n    ")}
+    ${c.rows.map(({ body }) => `{ ${body} }`).join("\n    ")}
   }`;
 }
 

@@ -36,7 +36,7 @@ export function declareRowSums(c: MatmulShape, { threads, width, together }: Sum
   const places = { a: c.sum, da: c.dsum };
   const buffer = (name: "a" | "da") => {
     const own = name === "a" ? "sum" : "dsum";
-    return places[name]?.inFirst ? { a: "out", da: "dout" }[name] : own;
+    return places[name]?.inFirst ? { a: "out", da: "d_out" }[name] : own;
   };
   const store = (name: "a" | "da", e: number) => {
     const index = `${at(places[name]!)} + block * ${width} + ${e}`;

@@ -1,16 +1,8 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
-import {
-  at,
-  dualInput,
-  dualOutput,
-  input,
-  linearGrid,
-  linearMain,
-  type Operand,
-  output,
-} from "../operand.ts";
+import { declareStored, type Output, storedWidth, storeOutput } from "../epilogue.ts";
+import { at, dualInput, input, linearGrid, linearMain, type Operand, output } from "../operand.ts";
 import { range } from "../range.ts";
-import { component, fit, inVectors, packed, placed, storeVector, vector, type Width } from "../width.ts";
+import { component, fit, inVectors, packed, vector, type Width } from "../width.ts";
 import type { Kernel, Pool } from "./windows.ts";
 
 /** Do windows tile the plane, so that an element is in one at most? */
@@ -36,11 +28,11 @@ class Tiles {
   /** Neighbours that are a vector in x. */
   readonly wide: Width;
 
-  constructor(pool: Pool, x: Operand, ys: readonly (Operand | undefined)[]) {
+  constructor(pool: Pool, x: Output, ys: readonly (Output | undefined)[]) {
     this.#pool = pool;
     this.#x = x;
-    this.count = fit([pool.ow, ...ys.flatMap((y) => placed(y?.primal, y?.tangent))]);
-    this.wide = fit([pool.w, this.count * pool.size, ...placed(x.primal, x.tangent)]);
+    this.count = fit([pool.ow, ...ys.map((y) => (y ? storedWidth(y, []) : 4))]);
+    this.wide = storedWidth(x, [pool.w, this.count * pool.size]);
   }
 
   head(): string {
@@ -119,7 +111,7 @@ ${tiles.head()}
 }
 
 /** y = the sum of each window. */
-export function tiledSum(pool: Pool, x: Operand, y: Operand): Kernel {
+export function tiledSum(pool: Pool, x: Operand, y: Output): Kernel {
   const tiles = new Tiles(pool, x, [y]);
   const sums = (half: Half) =>
     range(tiles.count).map((q) =>
@@ -130,18 +122,18 @@ export function tiledSum(pool: Pool, x: Operand, y: Operand): Kernel {
   return {
     code: wgsl`
 ${dualInput(0, "xs", x, vector(tiles.wide))}
-${dualOutput(1, "ys", y, vector(tiles.count))}
+${declareStored(1, "ys", y, tiles.count)}
 ${tiles.head()}
   ${tiles.read("primal")}
   ${tiles.read("tangent")}
-  ${storeVector("ys", y, "i", { primal: sums("primal"), tangent: sums("tangent") })}
+  ${storeOutput("ys", y, "i", { primal: sums("primal"), tangent: sums("tangent") })}
 }`,
     grid: gridOf(pool, tiles.count),
   };
 }
 
 /** x = the sum of y over the windows that hold the element, or chose it; of windows that leave nothing over. */
-export function tiledScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Operand): Kernel {
+export function tiledScatter(pool: Pool, y: Operand, index: Operand | undefined, x: Output): Kernel {
   const tiles = new Tiles(pool, x, [y, index]);
   const { count, wide } = tiles;
   const row = count * pool.size;
@@ -157,14 +149,14 @@ export function tiledScatter(pool: Pool, y: Operand, index: Operand | undefined,
     });
   const stores = tiles.vectors("primal").map(({ place }, k) => {
     const values = { primal: elements("value", k), tangent: elements("d_value", k) };
-    return storeVector("xs", x, place, values);
+    return storeOutput("xs", x, place, values);
   });
   const own = (view: Operand["primal"]) => at(view && inVectors(view, count), "i");
   return {
     code: wgsl`
 ${dualInput(0, "ys", y, vector(count))}
 ${index ? input(2, "indices", index.primal, vector(count, "i32")) : ""}
-${dualOutput(index ? 2 : 1, "xs", x, vector(wide))}
+${declareStored(index ? 2 : 1, "xs", x, wide)}
 ${tiles.head()}
   ${index ? `let chosen = indices[${own(index.primal)}];` : ""}
   ${x.primal ? `let value = ys[${own(y.primal)}];` : ""}

@@ -1,8 +1,10 @@
 import { asTheyStand } from "../../shaders/chain.ts";
 import { fill as fillShader, stridedCopy } from "../../shaders/copy.ts";
+import type { Epilogue } from "../../shaders/epilogue.ts";
 import { linearGrid, type View } from "../../shaders/operand.ts";
 import type { Prologue } from "../../shaders/prologue.ts";
 import { reduceSerial } from "../../shaders/reduce.ts";
+import type { RowOperation } from "../../shaders/rows.ts";
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Arena } from "../gpu/arena.ts";
 import type { Access, Grid } from "../gpu/dispatch.ts";
@@ -13,9 +15,9 @@ import { formatShape } from "./shape.ts";
 import {
   constantValue,
   isPointwise,
+  isSum,
   type KernelCode,
   type Operand,
-  parents,
   type Sums,
   type Tensor,
 } from "./tensor.ts";
@@ -62,6 +64,14 @@ export interface Homed {
 export interface Carried {
   readonly companion?: Homed | undefined;
   readonly followers: readonly Homed[];
+}
+
+/** What follows in a kernel: on each element of its output, and on each row. */
+interface Following {
+  readonly after: Epilogue[];
+  readonly rows: RowOperation[];
+  readonly labels: string[];
+  flops: number;
 }
 
 /** A step that has no kernel of its own. */
@@ -167,24 +177,20 @@ export class Emission {
     };
     const written = { primal: inParts(primal), tangent: inParts(tangent) };
     const outSlot = (isFused(rule) ? undefined : rule.slots) ?? operands.length;
-    const out = bindOutput(tensor, written, outSlot, slots, parts);
+    const bound = bindOutput(step, written, outSlot, slots, parts);
     const sums = companion && bindSums(companion, written, outSlot + 1, slots);
-    let slot = outSlot + 2;
-    const after = followers.map((follower) => {
-      const operation = this.#after(step, follower, slot, slots);
-      slot += parents(follower.step.tensor).length + 1;
-      return operation;
-    });
-    const call = { inputs: operands, out, sums, ...(after.length > 0 && { after }), ...where };
+    const { after, rows, labels, flops: more } = this.#following(step, followers, outSlot + 2, slots);
+    const out = { ...bound, ...(after.length > 0 && { after }) };
+    const call = { inputs: operands, out, sums, ...(rows.length > 0 && { rows }), ...where };
     const { name, code, grid, flops } = isFused(rule)
       ? this.#fusion.kernel(step, rule, call)
       : { name: rule.name, ...rule.kernel(call, mode) };
     this.kernels.push({
-      label: `${name}${sums ? " and sum" : ""}${halfName(step)}${after.map(({ label }) => `, ${label}`).join("")}`,
+      label: `${name}${sums ? " and sum" : ""}${halfName(step)}${labels.map((label) => `, ${label}`).join("")}`,
       code,
       slots: slots.list,
       grid: inLanes(grid, where.lanes),
-      flops: after.reduce((sum, each) => sum + each.flops, flops),
+      flops: flops + more,
       bytes: slots.bytes,
       shape: `${this.#shapeOf(step)}${companion ? ` ${formatShape(companion.step.tensor.shape)}` : ""}`,
     });
@@ -193,21 +199,38 @@ export class Emission {
       if ("bytes" in at) this.#arena.release(at);
   }
 
-  /** A step behind the product whose rows it is of, in the product's kernel. */
-  #after({ tensor, mode }: Step, { step, homes }: Homed, slot: number, slots: Slots) {
-    const { source } = step.tensor;
-    if (source.kind !== "rule" || isFused(source.rule) || source.rule.ofRows === undefined)
-      throw new Error("only operations on rows follow a product");
-    const { name, ofRows } = source.rule;
+  /** What follows in the kernel of a step, whose output it has at hand; buffers from this slot on. */
+  #following({ tensor, mode }: Step, followers: readonly Homed[], first: number, slots: Slots): Following {
+    const found: Following = { after: [], rows: [], labels: [], flops: 0 };
     const { primal, tangent } = mode;
     const held = new Map<LeafHalf, string>([
       ...(primal ? [[[tensor, "primal"], "z"] as const] : []),
       ...(tangent ? [[[tensor, "tangent"], "d_z"] as const] : []),
     ]);
-    const inputs = this.#operands(step, slots, held, slot);
-    const out = bindOutput(step.tensor, homes, slot + inputs.length, slots);
-    const operation = ofRows({ inputs, out }, { slot, prefix: `after${slot}_`, held: { primal, tangent } });
-    return { ...operation, label: `${name}${halfName(step)}` };
+    let slot = first;
+    for (const { step, homes } of followers) {
+      const inputs = this.#operands(step, slots, held, slot);
+      const out = bindOutput(step, homes, slot + inputs.length, slots);
+      const place = { slot, prefix: `after${slot}_` };
+      slot += inputs.length + 1;
+      const { source } = step.tensor;
+      if (source.kind !== "rule" || isSum(source.rule))
+        throw new Error("sums and copies do not follow a kernel");
+      if (isPointwise(source.rule)) {
+        const { chain, names, flops } = this.#fusion.chain(step, inputs);
+        found.after.push({ chain, out, ...place });
+        found.labels.push(...names.map((name) => `${name}${halfName(step)}`));
+        found.flops += flops;
+        continue;
+      }
+      const { name, ofRows } = source.rule;
+      const operation = ofRows?.({ inputs, out }, { ...place, held: { primal, tangent } });
+      if (operation === undefined) throw new Error(`"${name}" does not follow a kernel`);
+      found.rows.push(operation);
+      found.labels.push(`${name}${halfName(step)}`);
+      found.flops += operation.flops;
+    }
+    return found;
   }
 
   /** Adds up the parts of an output, in their order. */
@@ -286,17 +309,17 @@ export class Emission {
   }
 }
 
-function bindOutput(
-  { shape, size }: Tensor,
-  { primal, tangent }: Homes,
-  slot: number,
-  slots: Slots,
-  parts = 1,
-): Operand {
+/** A half that is computed and has no home is held for what follows. */
+function bindOutput({ tensor, mode }: Step, homes: Homes, slot: number, slots: Slots, parts = 1): Operand {
+  const bind = (half: Part, binding: number): View | undefined => {
+    const home = homes[half];
+    if (home) return slots.bind(binding, "overwrite", home, parts * tensor.size);
+    return mode[half] ? { offset: 0, lane: 0, isHeld: true } : undefined;
+  };
   return {
-    shape,
-    primal: primal && slots.bind(2 * slot, "overwrite", primal, parts * size),
-    tangent: tangent && slots.bind(2 * slot + 1, "overwrite", tangent, parts * size),
+    shape: tensor.shape,
+    primal: bind("primal", 2 * slot),
+    tangent: bind("tangent", 2 * slot + 1),
   };
 }
 

@@ -120,8 +120,12 @@ export class Fusion {
     };
     if (root === step.tensor ? step.mode.primal : step.reads[0]) visit(root, "primal");
     if (step.mode.tangent) visit(root, "tangent");
-    const readings = [...needs].filter(([tensor]) => !isComputed(tensor));
-    const computed = steps.filter(({ tensor }) => needs.has(tensor) && isComputed(tensor));
+    const isWanted = (tensor: Tensor) => {
+      const need = needs.get(tensor);
+      return isComputed(tensor) && need !== undefined && (need.primal || need.tangent);
+    };
+    const readings = [...needs].filter(([tensor]) => !isWanted(tensor));
+    const computed = steps.filter(({ tensor }) => isWanted(tensor));
     return {
       readings: readings.map(([tensor, need]) => ({ tensor, ...need })),
       computings: computed.map(({ tensor }) => ({

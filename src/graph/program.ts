@@ -103,7 +103,11 @@ export class Program {
       this.#open.set(tensor, step);
       left.add(tensor).add(root);
     }
-    const { steps, followers } = withFollowers(this.schedule.steps, options.adapter, options);
+    const { steps, followers } = withFollowers(this.schedule.steps, {
+      ...options,
+      fusion: this.#fusion,
+      left,
+    });
     this.#followers = followers;
     const own = steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
     ({ steps: this.#steps, companions: this.#companions } = withCompanions(
@@ -230,7 +234,7 @@ export class Program {
   #written(step: Step): { readonly primal: boolean; readonly tangent: boolean } {
     const following = this.#followers.get(step);
     if (following === undefined) return step.mode;
-    const { primal, tangent } = readElsewhere(step, following, this.schedule.steps);
+    const { primal, tangent } = readElsewhere(step, following, this.schedule.steps, this.#fusion);
     return { primal: primal || (step.mode.primal && this.#keep.has(step.tensor)), tangent };
   }
 

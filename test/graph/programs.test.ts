@@ -42,9 +42,10 @@ test("the mixed product of weighted examples needs no backward pass", () => {
     .split("\n")
     .slice(1)
     .map((line) => line.trim().split("  ")[0]!);
-  const products = kernels.filter((kernel) => kernel.startsWith("matmul"));
-  expect(products).toEqual(["matmul dual"]);
-  expect(kernels.filter((kernel) => kernel.startsWith("cross-entropy"))).toEqual(["cross-entropy tangent"]);
+  const named = (name: string) =>
+    kernels.flatMap((kernel) => kernel.split(", ")).filter((part) => part.startsWith(name));
+  expect(named("matmul")).toEqual(["matmul dual"]);
+  expect(named("cross-entropy")).toEqual(["cross-entropy tangent"]);
 });
 
 test("a constant loss has zero derivatives, in every lane", async () => {

@@ -62,7 +62,10 @@ export function testKernels(cases: readonly Case[], varied: readonly Case[] = []
     async (_name, kase) => {
       const { at, exact } = answerOf(kase);
       for (const primal of [true, false]) {
-        const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], { kind: "hardware", buffers: 8 });
+        const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], {
+          kind: "hardware",
+          buffers: 8,
+        });
         expectWithin(kase, errorsOf(found!, exact, "both", at), "a GPU's kernels");
       }
     },

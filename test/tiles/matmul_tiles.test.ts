@@ -128,8 +128,8 @@ async function expectProduct(shape: MatmulShape, tile: MatmulTile): Promise<void
     expect(await run(), "the same bits twice").toEqual(found);
     const [out, dout] = exactly(shape, given);
     const what = JSON.stringify(config);
-    if (primal) addParts(found[0]!, shape.out!, given[6]!, m * n, matmulParts(tile));
-    if (tangent) addParts(found[1]!, shape.dout!, given[7]!, m * n, matmulParts(tile));
+    if (primal) addParts(found[0]!, shape.out, given[6]!, m * n, matmulParts(tile));
+    if (tangent) addParts(found[1]!, shape.dout, given[7]!, m * n, matmulParts(tile));
     expect(out!.size, what).toBe(LANES * m * n);
     const written: Exact[] = [primal ? out! : new Map(), tangent ? dout! : new Map(), new Map(), new Map()];
     for (const [half, place] of [shape.sum, shape.dsum].entries()) {

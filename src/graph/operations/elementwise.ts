@@ -1,5 +1,5 @@
 import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
-import { dependsOnX, type Elementwise, unary, unaryBackward } from "../../../shaders/pointwise.ts";
+import { dependsOnX, type Elementwise, isZero, unary, unaryBackward } from "../../../shaders/pointwise.ts";
 import { apply } from "../apply.ts";
 import { kindOf } from "../kind.ts";
 import { assertTensors } from "../operands.ts";
@@ -13,19 +13,19 @@ import type { PointwiseRule, Tensor } from "../tensor.ts";
  */
 export function elementwise(name: string, expressions: Elementwise): (x: Tensor) => Tensor {
   assertStated(name, expressions);
-  const { f, df, ddf } = expressions;
+  const { f, df, ddf, ofResult = false } = expressions;
   const forward: PointwiseRule = {
     name,
     reads: ({ primal, tangent }) => [(primal && dependsOnX(f)) || (tangent && dependsOnX(df))],
     formula: unary(expressions),
-    vjp: ([x], _output, cotangent) => [apply(backward, [x!, cotangent], x!.shape)],
+    vjp: ([x], output, cotangent) => [apply(backward, [ofResult ? output : x!, cotangent], x!.shape)],
   };
   const backward: PointwiseRule = {
     name: `${name} backward`,
     literals: true,
     reads: ({ primal, active: [byX, byU] }) => [
       ((primal || byU!) && dependsOnX(df)) || (byX! && dependsOnX(ddf)),
-      primal || byX!,
+      primal || (byX! && !isZero(ddf)),
     ],
     formula: unaryBackward(expressions),
   };
@@ -80,5 +80,10 @@ export const softplus = elementwise("softplus", {
   functions: logarithmic + sigmoidal,
 });
 /** max(x, 0); its derivative at 0 is taken as 0. */
-export const relu = elementwise("relu", { f: "max(x, 0.0)", df: "select(0.0, 1.0, x > 0.0)", ddf: "0.0" });
+export const relu = elementwise("relu", {
+  f: "max(x, 0.0)",
+  df: "select(0.0, 1.0, x > 0.0)",
+  ddf: "0.0",
+  ofResult: true,
+});
 export const square = elementwise("square", { f: "x * x", df: "2.0 * x", ddf: "2.0" });

@@ -62,6 +62,7 @@ function rule(product: Product): Rule {
     name: "matmul",
     slots: 3,
     reads: productReads,
+    carriesOn: true,
     ...(transposeA &&
       m > 1 && { beside: { sumsOf: 0, isWorthwhile: (adapter) => addsRowsAsFast(product, adapter) } }),
     parts: (mode, { adapter, lanes }) =>
@@ -101,7 +102,7 @@ const unbound: View = { offset: 0, lane: 0 };
 
 function matmulShape(
   { m, n, k, transposeA, transposeB }: Product,
-  { inputs: [a, b, bias], out, sums, after, lanes }: Omit<KernelCall, "adapter">,
+  { inputs: [a, b, bias], out, sums, rows, lanes }: Omit<KernelCall, "adapter">,
   { primal, tangent }: Mode,
 ): MatmulShape {
   return {
@@ -119,9 +120,10 @@ function matmulShape(
     db: b!.tangent,
     bias: bias && (bias.primal ?? unbound),
     dbias: bias?.tangent,
-    out: out.primal,
-    dout: out.tangent,
-    ...(after && { after }),
+    out: out.primal ?? unbound,
+    dout: out.tangent ?? unbound,
+    ...(out.after && { after: out.after }),
+    ...(rows && { rows }),
     ...(sums?.primal && { sum: sums.primal }),
     ...(sums?.tangent && { dsum: sums.tangent }),
     primal,
