@@ -11,10 +11,10 @@ export type MatmulTile = RegisterTile | SharedTile | SubgroupTile;
 /**
  * What an adapter rewards: a vector read's price in multiply-adds, threads in step, sums that fit a thread, where each
  * reads for itself or a subgroup shares, and terms in a turn of the loop. A turn beyond what the processor's cache of
- * decoded instructions takes is slow: `turn` counts multiply-adds, of which a vector read weighs `READ_LENGTH`.
+ * decoded instructions takes is slow: `turn` counts multiply-adds, as many of which a vector read is as long as.
  */
 const adapters = {
-  lavapipe: { read: 8, element: 8, sums: { own: 80, shared: 160 }, unrolls: [2, 4], turn: 600, threads: 8 },
+  lavapipe: { read: 8, element: 8, sums: { own: 80, shared: 160 }, unrolls: [2, 4], turn: 630, threads: 8 },
   swiftshader: {
     read: 2,
     element: 4,
@@ -25,10 +25,11 @@ const adapters = {
   },
 } as const;
 
-const READ_LENGTH = 24;
+const READ_LENGTH = { along: 24, across: 40 };
 
-/** The price of a broadcast in multiply-adds. */
+/** The prices in multiply-adds of a broadcast, and of a sum's way from memory and back, once a turn of the loop. */
 const BROADCAST = 1;
+const SUM = 0.5;
 
 /** Multiply-adds below which a big tile, which takes a software adapter's compiler seconds, never earns them back. */
 const WORTH_COMPILING = 2 ** 19;
@@ -95,15 +96,15 @@ function* pricedTiles(
 
   /** Of what a thread does for one term of the sum, as multiply-adds: the time, and the length of the code. */
   const price = ({ rows, cols, unroll }: Block, shared?: "row" | "col") => {
-    let time = products * rows * cols;
-    let length = time;
+    let length = products * rows * cols;
+    let time = length + (outputs * rows * cols * SUM) / unroll;
     for (const f of used) {
       const count = f.axis === "row" ? rows : cols;
       const width = readWidth(shape, f, { count, depth: unroll });
       if (f.axis === shared) time += count * ((element + read) / size! + BROADCAST);
       else {
         time += count * (element + read / width);
-        length += (count / width) * READ_LENGTH;
+        length += (count / width) * (f.along === 1 ? READ_LENGTH.along : READ_LENGTH.across);
       }
     }
     return { time, length };
