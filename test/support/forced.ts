@@ -1,5 +1,5 @@
 import type { ConvAsked, ConvVariant } from "../../shaders/conv.ts";
-import type { MatmulTile } from "../../shaders/matmul.ts";
+import type { MatmulShape, MatmulTile } from "../../shaders/matmul.ts";
 import type { Variants } from "../../shaders/variants.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { environment } from "../../src/host/runtime.ts";
@@ -17,13 +17,22 @@ const tile = (
 
 /** One variant of each kernel for all shapes, by name; those that the adapter cannot have are left out. */
 export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Record<string, Variants> {
-  const of = (matmul: MatmulTile, conv: (asked: ConvAsked) => ConvVariant): Variants => ({
-    matmul: () => matmul,
+  const of = (
+    matmul: MatmulTile | ((shape: MatmulShape) => MatmulTile),
+    conv: (asked: ConvAsked) => ConvVariant,
+  ): Variants => ({
+    matmul: typeof matmul === "function" ? matmul : () => matmul,
     conv,
   });
+  /** Whole rows, where a thread can hold them. */
+  const wide = ({ n }: MatmulShape) => Math.min(16, n);
   const square = { rowThreads: 8, colThreads: 8, depth: 4 };
   return {
     "registers; plain": of({ memory: "register", rows: 2, cols: 3, threads: 16, unroll: 4 }, () => "plain"),
+    "registers, whole rows; plain": of(
+      (shape) => ({ memory: "register", rows: 2, cols: wide(shape), threads: 16, unroll: 2 }),
+      () => "plain",
+    ),
     "registers, one output; tiles": of(
       { memory: "register", rows: 1, cols: 1, threads: 64, unroll: 1 },
       (asked) => tile(asked),
@@ -42,7 +51,7 @@ export function forcedVariants({ traits: { subgroupSize: threads } }: Gpu): Reco
     ),
     ...(threads !== undefined && {
       "subgroups sharing columns; tiles with subgroups": of(
-        { memory: "subgroup", shared: "col", rows: 2, cols: 4, threads, unroll: 2 },
+        (shape) => ({ memory: "subgroup", shared: "col", rows: 2, cols: wide(shape), threads, unroll: 2 }),
         (asked) => tile(asked, { subgroup: threads }),
       ),
       "subgroups sharing rows; tiles with subgroups": of(

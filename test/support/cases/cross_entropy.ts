@@ -1,12 +1,4 @@
-import { type Budget, type Case, integers, labels, plain, rounding } from "./case.ts";
-
-/** Sums of products come before it. */
-const layered: Budget = {
-  value: 8 * rounding,
-  gradient: 24 * rounding,
-  jvp: 8 * rounding,
-  hvp: 32 * rounding,
-};
+import { type Case, integers, labels, plain } from "./case.ts";
 
 export const crossEntropyCases: readonly Case[] = [
   ...(
@@ -73,55 +65,6 @@ export const crossEntropyCases: readonly Case[] = [
     budget: plain,
     loss: (o, { x, c, labels }) =>
       o.sum(o.mul(c, o.crossEntropy(o.reshape(o.slice(x, 1, 13), [3, 4]), labels))),
-  },
-  // In the kernel of the product, where its threads hold whole rows.
-  ...(
-    [
-      [1, 1, 1],
-      [7, 3, 2],
-      [70, 20, 4],
-    ] as const
-  ).map(
-    ([rows, inputs, classes]): Case => ({
-      name: `cross-entropy of a layer [${rows}×${inputs}]·[${inputs}×${classes}]`,
-      parameters: { y: [classes, inputs], z: [classes] },
-      hyper: { x: [rows, inputs], c: [rows] },
-      data: { labels: labels(rows, classes) },
-      lanes: rows === 7 ? 3 : 1,
-      range: { y: [-0.2, 0.2] },
-      budget: layered,
-      loss: (o, { x, y, z, c, labels }) =>
-        o.sum(o.mul(o.square(c), o.crossEntropy(o.dense(x, y, z), labels))),
-    }),
-  ),
-  {
-    name: "cross-entropy of a layer whose logits are read elsewhere too",
-    parameters: { y: [4, 3], z: [4] },
-    hyper: { x: [9, 3], c: [9, 4] },
-    data: { labels: labels(9, 4) },
-    budget: layered,
-    loss: (o, { x, y, z, c, labels }) => {
-      const logits = o.dense(x, y, z);
-      return o.add(o.sum(o.crossEntropy(logits, labels)), o.sum(o.mul(c, o.square(logits))));
-    },
-  },
-  {
-    name: "cross-entropy of a layer, squared, so that its cotangent waits for it",
-    parameters: { y: [4, 3], z: [4] },
-    hyper: { x: [9, 3] },
-    data: { labels: labels(9, 4), r: [9] },
-    lanes: 3,
-    budget: layered,
-    loss: (o, { x, y, z, r, labels }) => o.sum(o.mul(r, o.square(o.crossEntropy(o.dense(x, y, z), labels)))),
-  },
-  {
-    name: "cross-entropy of a layer without a bias, its mean",
-    parameters: { x: [9, 5] },
-    hyper: { y: [5, 3] },
-    data: { labels: labels(9, 3) },
-    lanes: 3,
-    budget: layered,
-    loss: (o, { x, y, labels }) => o.scale(1 / 9, o.sum(o.crossEntropy(o.matmul(x, y), labels))),
   },
   {
     name: "cross-entropy of gathered examples",

@@ -1,0 +1,104 @@
+import { describe, expect, test } from "vitest";
+import { Arena } from "../../src/gpu/arena.ts";
+import { Block } from "../../src/gpu/block.ts";
+import { Sequence } from "../../src/gpu/dispatch.ts";
+import { conv2d } from "../../src/graph/operations/conv2d.ts";
+import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
+import { relu, tanh } from "../../src/graph/operations/elementwise.ts";
+import { matmul } from "../../src/graph/operations/matmul.ts";
+import { mul } from "../../src/graph/operations/multiply.ts";
+import { maxPool } from "../../src/graph/operations/pool.ts";
+import { sum } from "../../src/graph/operations/reduce.ts";
+import { Program } from "../../src/graph/program.ts";
+import type { Tensor } from "../../src/graph/tensor.ts";
+import { dataLeaves } from "../../src/graph/trace.ts";
+import { type Values, values, zeros } from "../../src/graph/values.ts";
+import { followerCases } from "../support/cases/followers.ts";
+import { errorsOf } from "../support/errors.ts";
+import { forcedVariants } from "../support/forced.ts";
+import { withGpu } from "../support/gpu.ts";
+import { answer } from "../support/programs.ts";
+import { reference } from "../support/reference.ts";
+import { sample } from "../support/sample.ts";
+
+const gpu = withGpu(
+  (adapter) =>
+    `operations that follow in the kernel of a product, a convolution or a pool: ${followerCases.length} functions by ` +
+    `${Object.keys(forcedVariants(gpu())).length} variants against float64, on ${adapter}`,
+);
+
+describe.each(followerCases.map((kase) => [kase.name, kase] as const))("%s", (_name, kase) => {
+  test("agrees with float64 by every variant", async () => {
+    const at = sample(kase);
+    const exact = reference(kase, at);
+    const traits = gpu().traits;
+    for (const [name, variants] of Object.entries(forcedVariants(gpu()))) {
+      const adapter = { ...traits, variants };
+      for (const primal of [true, false]) {
+        const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], adapter);
+        const errors = errorsOf(found!, exact, "both", at);
+        for (const part of ["value", "gradient", "jvp", "hvp"] as const)
+          expect(errors[part], `${part}, ${name}`).toBeLessThanOrEqual(kase.budget[part]);
+      }
+    }
+  });
+});
+
+/** The kernels that compute some results, and how many buffers each binds. */
+function kernelsOf<N extends string>(
+  data: Readonly<Record<N, Values>>,
+  results: (leaves: Readonly<Record<N, Tensor>>) => readonly Tensor[],
+): { label: string; buffers: number }[] {
+  const { tensors, resources } = dataLeaves(data);
+  const program = new Program({
+    name: "followers",
+    outputs: results(tensors).map((tensor, k) => ({
+      tensor,
+      primal: { block: new Block(`result ${k}`, "activations", 4 * tensor.size), lane: 0 },
+    })),
+    lanes: 1,
+    adapter: gpu().traits,
+  });
+  program.place(new Arena("activations"));
+  const sequence = new Sequence("followers");
+  program.record(sequence, { primal: new Map(resources) });
+  return sequence.dispatches.map(({ label, bindings }) => ({ label, buffers: bindings.length }));
+}
+
+const matrices = { a: zeros([6, 5]), b: zeros([5, 3]), c: zeros([6, 3]) };
+
+test("a product that only its activation reads is not written", () => {
+  const kernels = kernelsOf(matrices, ({ a, b }) => [relu(matmul(a, b))]);
+  expect(kernels).toEqual([{ label: "matmul, relu", buffers: 3 }]);
+});
+
+test("one that something else reads is written beside", () => {
+  const kernels = kernelsOf(matrices, ({ a, b }) => {
+    const product = matmul(a, b);
+    return [relu(product), sum(product)];
+  });
+  expect(kernels).toEqual([
+    { label: "matmul, relu", buffers: 4 },
+    { label: "sum", buffers: 2 },
+  ]);
+});
+
+test("what waits for a reader of the product does not follow", () => {
+  const kernels = kernelsOf(matrices, ({ a, b, c }) => {
+    const product = matmul(a, b);
+    const other = matmul(product, c, { transposeA: true });
+    return [mul(product, matmul(c, other))];
+  });
+  expect(kernels.map(({ label }) => label)).toEqual(["matmul", "matmul", "matmul, multiply"]);
+});
+
+test("operations follow convolutions, pools and the products of whole rows", () => {
+  const images = { x: zeros([2, 1, 4, 4]), w: zeros([3, 1, 3, 3]) };
+  const network = kernelsOf(images, ({ x, w }) => [
+    tanh(maxPool(relu(conv2d(x, w, { padding: 1 })), { size: 2 })),
+  ]);
+  expect(network.map(({ label }) => label)).toEqual(["conv2d, relu", "max-pool index", "max-pool, tanh"]);
+  const labelled = { ...matrices, y: values(new Int32Array(6)) };
+  const losses = kernelsOf(labelled, ({ a, b, y }) => [sum(crossEntropy(matmul(a, b), y))]);
+  expect(losses.map(({ label }) => label)).toEqual(["matmul, cross-entropy", "sum"]);
+});
