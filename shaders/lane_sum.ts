@@ -1,11 +1,14 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, input, output, type View } from "./operand.ts";
+import { BLOCK } from "./reduce.ts";
 import { foldTree } from "./tree.ts";
-
-const WIDTH = 256;
+import type { AdapterTraits } from "./variants.ts";
 
 /** Elements that a workgroup adds up: enough for the tree at the end to be a small part of its work. */
-export const SECTION = 64 * WIDTH;
+export const SECTION = 64 * 256;
+
+/** Threads of a workgroup: on software adapters, to which a barrier costs hundreds of additions, those in step alone. */
+export const sumThreads = ({ kind }: Pick<AdapterTraits, "kind">): number => (kind === "hardware" ? 256 : 8);
 
 /** The first binding of what is done with a sum; those before it are the sum's own. */
 export const AFTER = 6;
@@ -80,26 +83,34 @@ export const sumOfParts = (sum: LaneSum): LaneSum => ({
   ...(sum.type && { type: sum.type }),
 });
 
-/** A workgroup for each section and lane: strided partial sums, then a tree. The order follows from the count alone. */
+/**
+ * A workgroup of `threads` (a power of two) for each section and lane: strided partial sums by blocks, then a tree. The
+ * order follows from the count and the threads.
+ */
 export function laneSum(
   { count, declarations, before = "", term, type = "f32" }: LaneSum,
   finish: Finish,
+  threads: number,
 ): string {
   return wgsl`
 ${declarations}
 ${finish.declarations}
-var<workgroup> sums: array<${type}, ${WIDTH}>;
-@compute @workgroup_size(${WIDTH})
+var<workgroup> sums: array<${type}, ${threads}>;
+@compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let lane = group.z;
   let last = min(${count}u, (group.x + 1u) * ${SECTION}u);
-  var part = ${type}();
-  for (var i = group.x * ${SECTION}u + local; i < last; i += ${WIDTH}u) {
-    ${before}
-    part += ${term};
+  var whole = ${type}();
+  for (var first = group.x * ${SECTION}u; first < last; first += ${BLOCK * threads}u) {
+    var part = ${type}();
+    for (var i = first + local; i < min(last, first + ${BLOCK * threads}u); i += ${threads}u) {
+      ${before}
+      part += ${term};
+    }
+    whole += part;
   }
-  sums[local] = part;
-  ${foldTree("sums", WIDTH)}
+  sums[local] = whole;
+  ${foldTree("sums", threads)}
   if (local == 0u) {
     let sum = sums[0];
     ${finish.code}

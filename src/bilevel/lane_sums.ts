@@ -6,7 +6,9 @@ import {
   parts,
   storeParts,
   sumOfParts,
+  sumThreads,
 } from "../../shaders/lane_sum.ts";
+import type { AdapterTraits } from "../../shaders/variants.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import { type Access, bindings, type Sequence } from "../gpu/dispatch.ts";
 
@@ -30,7 +32,12 @@ export const inParts = (label: string): string => `${label}, in parts`;
 
 /** Sums over the elements of each lane, the long ones in parts, which stand in memory that all sums of a plan share. */
 export class LaneSums {
+  readonly #threads: number;
   readonly #memory = new Map<number, Block>();
+
+  constructor(adapter: Pick<AdapterTraits, "kind">) {
+    this.#threads = sumThreads(adapter);
+  }
 
   /** Every lane's sum, and what is made of it. */
   record(sequence: Sequence, given: RecordedSum): void {
@@ -61,7 +68,7 @@ export class LaneSums {
     const unbound = Array.from({ length: AFTER - operands.length }, () => undefined);
     sequence.add({
       label,
-      code: laneSum(sum, finish),
+      code: laneSum(sum, finish, this.#threads),
       bindings: bindings(...operands, ...unbound, ...results),
       grid: [sections, 1, lanes],
       flops: flops * sum.count,

@@ -54,7 +54,7 @@ export class Unroll {
         `T is ${problem.steps}: an outer step is recorded as a whole, which takes the host some 30 KB for each inner step. Take at most ${MOST_STEPS}, and go on with mode: "warm"`,
       );
     this.#assertDispatchable(1);
-    this.vectors = new Vectors(problem, this.slots, gpu.device.limits.maxBufferSize);
+    this.vectors = new Vectors(problem, this.slots, gpu);
     this.vectors.begin(this.begin);
     this.vectors.beginLoop(this.main);
     this.#programs = new Programs(problem, this.vectors, gpu);

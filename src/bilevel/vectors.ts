@@ -6,6 +6,7 @@ import { linearGrid, type View } from "../../shaders/operand.ts";
 import type { FlatKernel, Prologue } from "../../shaders/prologue.ts";
 import { align, Block, OFFSET_ALIGNMENT, type Resource, type Role } from "../gpu/block.ts";
 import { bindings, type Entry, type Sequence } from "../gpu/dispatch.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { nothing } from "../graph/bound_prologue.ts";
 import type { InnerKernels, RingMaker } from "./inner_optimizer.ts";
 import { LaneSums } from "./lane_sums.ts";
@@ -68,17 +69,18 @@ export class Vectors {
   readonly optimizer: InnerKernels;
   /** All that is stored of states. */
   readonly trajectory: Block[] = [];
-  readonly sums = new LaneSums();
+  readonly sums: LaneSums;
   /** Elements from one lane to the next, of vectors like w and of vectors like α. */
   readonly lane: { readonly w: number; readonly a: number };
   readonly #initial: Block;
   readonly #table: Block;
   readonly #problem: Problem;
 
-  /** `slots` states are stored; one buffer may have `limit` bytes. */
-  constructor(problem: Problem, slots: number, limit: number) {
+  /** `slots` states are stored. */
+  constructor(problem: Problem, slots: number, { device, traits }: Gpu) {
     const { leaves, lanes, owners, steps, optimizer } = problem;
     this.#problem = problem;
+    this.sums = new LaneSums(traits);
     this.status = new Block("status", "bookkeeping", 4 * lanes, new Uint32Array(lanes).fill(SOUND));
     const w = leaves.lane.parameters;
     const a = align(leaves.hyperLayout.size, 4);
@@ -98,7 +100,12 @@ export class Vectors {
     this.curvature = block("H_ww r", "adjoint", w);
 
     const ring: RingMaker = (label, vectors = 1) => {
-      const made = new Trajectory(label, Math.max(slots, 1), 4 * w * lanes * vectors, limit);
+      const made = new Trajectory(
+        label,
+        Math.max(slots, 1),
+        4 * w * lanes * vectors,
+        device.limits.maxBufferSize,
+      );
       this.trajectory.push(...made.blocks);
       return made;
     };

@@ -151,7 +151,7 @@ describe("⟨J ẋ, p⟩ = ⟨ẋ, Jᵀ p⟩ of three steps, x = (w_0, g_1, g_2,
     const lanes = 2;
     const stated = problem(network, { steps, lanes, ...setting });
     const learned = "lr" in setting;
-    const vectors = new Vectors(stated, steps, gpu().device.limits.maxBufferSize);
+    const vectors = new Vectors(stated, steps, gpu());
     const { optimizer, lane } = vectors;
     const { hyperLayout, parameterLayout } = stated.leaves;
     // With learned rates a column for each element of α, that of the rates last; else four.
