@@ -54,13 +54,13 @@ export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): Ma
   const mayDo = (tile: MatmulTile) => shape.rows === undefined || holdsRows(shape, tile);
   const tuned = adapter.variants?.matmul(shape);
   if (tuned !== undefined && mayDo(tuned)) return tuned;
-  if (adapter.kind === "hardware") return hardwareTile(shape);
-  let best: MatmulTile | undefined;
+  if (adapter.kind === "hardware" && shape.rows === undefined) return hardwareTile(shape);
+  // Where factors stand so that nothing is read in vectors, a turn may be too long for every tile that may do.
+  let best: MatmulTile = { memory: "register", rows: 1, cols: shape.n, threads: 64, unroll: 1 };
   let least = Infinity;
   for (const { tile, cost } of pricedTiles(shape, adapter)) {
     if (cost < least && mayDo(tile)) [best, least] = [tile, cost];
   }
-  if (best === undefined) throw new Error("no tile of this product holds whole rows");
   return best;
 }
 

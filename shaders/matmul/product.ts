@@ -194,7 +194,7 @@ ${rowOperations(c, i, sides)}`,
 function rowOperations(c: MatmulShape, i: number, sides: Sides): string {
   if (c.rows === undefined) return "";
   const name = (prefix: string, sum: string) => join(c.n, (j) => `let ${prefix}${j} = ${sum}${i}_${j};`);
-  return `  if (${c.m % sides.row ? `row + ${i} < ${c.m}` : "true"}) {
+  return `  ${c.m % sides.row ? `if (row + ${i} < ${c.m}) ` : ""}{
     let i = row + ${i};
     ${c.primal ? name("z", "s") : ""}
     ${c.tangent ? name("d_z", "t") : ""}

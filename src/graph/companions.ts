@@ -1,7 +1,7 @@
 import type { AdapterTraits } from "../../shaders/variants.ts";
 import type { Fusion } from "./fusion.ts";
 import type { Step } from "./schedule.ts";
-import { baseOf, isPointwise, isSum, parents, type Tensor } from "./tensor.ts";
+import { baseOf, isPointwise, isSum, type Tensor } from "./tensor.ts";
 
 /**
  * Sums over the first axis of a matrix that a product reads too: the product's kernel writes them beside. Steps in an
@@ -18,7 +18,7 @@ export function withCompanions(
     const summed = summedBy(sum, fusion);
     const product =
       summed && steps.find((step) => !companions.has(step) && canCarry(step, sum, summed, adapter));
-    const together = product && broughtTogether(order, sum, product);
+    const together = product && broughtTogether(order, sum, product, fusion);
     if (together === undefined) continue;
     order = together;
     companions.set(product!, sum);
@@ -54,12 +54,17 @@ function canCarry(
 }
 
 /** The order with the sum right before the product, unless it is needed earlier. */
-function broughtTogether(order: readonly Step[], sum: Step, product: Step): readonly Step[] | undefined {
+function broughtTogether(
+  order: readonly Step[],
+  sum: Step,
+  product: Step,
+  fusion: Fusion,
+): readonly Step[] | undefined {
   const others = order.filter((step) => step !== sum);
   const at = others.indexOf(product);
   const waiting = others.slice(order.indexOf(sum), at + 1);
-  const isRead = waiting.some(({ tensor }) =>
-    parents(tensor).some((parent) => baseOf(parent) === sum.tensor),
+  const isRead = waiting.some((step) =>
+    fusion.readings(step).some(({ tensor }) => baseOf(tensor) === sum.tensor),
   );
   return isRead ? undefined : others.toSpliced(at, 0, sum);
 }

@@ -5,77 +5,109 @@ import type { Step } from "./schedule.ts";
 import { sameShape } from "./shape.ts";
 import { baseOf, isPointwise, isSum, type KernelRule, parents, type Tensor } from "./tensor.ts";
 
-/** By each step whose kernel does more with its output, the steps that follow there. */
-export type Followers = ReadonlyMap<Step, readonly Step[]>;
+/** What a kernel does with its output besides writing it. */
+export interface Following {
+  /** The steps that follow in it. */
+  readonly steps: readonly Step[];
+  /** The halves of the output that other kernels read. */
+  readonly readElsewhere: { readonly primal: boolean; readonly tangent: boolean };
+}
 
 export interface FollowersOptions extends Lanes {
   readonly adapter: AdapterTraits;
   readonly fusion: Fusion;
-  /** Tensors that no kernel of the program computes by itself. */
-  readonly left: ReadonlySet<Tensor>;
+  /** The sums that kernels of other steps write beside. */
+  readonly companions: ReadonlyMap<Step, Step>;
+  /** Steps that kernels behind the program do. */
+  readonly open: readonly Step[];
 }
 
 /**
  * Elementwise operations on the output of a kernel, and operations on its rows where threads hold whole ones, follow in
  * that kernel, and the output is written only if something else reads it. Steps in an order in which they come right
- * behind it, and that before all that reads it.
+ * behind it, and that before the first kernel that reads it.
  */
 export function withFollowers(
   steps: readonly Step[],
-  { adapter, fusion, left, ...lanes }: FollowersOptions,
-): { readonly steps: readonly Step[]; readonly followers: Followers } {
-  const followers = new Map<Step, readonly Step[]>();
-  const taken = new Set<Step>();
+  { adapter, fusion, companions, open, ...lanes }: FollowersOptions,
+): { readonly steps: readonly Step[]; readonly followers: ReadonlyMap<Step, Following> } {
+  const followers = new Map<Step, Following>();
+  const assembled = new Set(
+    steps.flatMap(({ tensor }) => (isAssembly(tensor) ? parents(tensor).map(baseOf) : [])),
+  );
+  const taken = new Set<Step>(companions.values());
+  const readers = readersOf([...steps, ...open], fusion);
   let order = steps;
   for (const leader of steps) {
     const { tensor, mode } = leader;
-    const rule = kernelRule(tensor);
     const where = { adapter, lanes: lanesOf(leader, lanes) };
-    if (rule === undefined || taken.has(leader) || (rule.parts?.(mode, where) ?? 1) > 1) continue;
-    const holdsRows = rule.holdsRows?.(mode, where) ?? false;
-    if (!rule.carriesOn && !holdsRows) continue;
-    const first = order.findIndex((step) => parents(step.tensor).some((parent) => baseOf(parent) === tensor));
+    const goesOn = taken.has(leader) ? undefined : kernelRule(tensor)?.goesOn?.(mode, where);
+    const reading = readers.get(tensor) ?? [];
+    if (goesOn === undefined || reading.length === 0) continue;
+    const companion = companions.get(leader);
+    const kernel = companion ? [companion, leader] : [leader];
+    const waits = new Set(
+      kernel.flatMap((step) => (readers.get(step.tensor) ?? []).map((reader) => reader.step)),
+    );
+    const first = order.findIndex(
+      (step) => waits.has(step) || followers.get(step)?.steps.some((follower) => waits.has(follower)),
+    );
     if (first < 0) continue;
     const later = new Set(order.slice(first).map((step) => step.tensor));
-    let bound = buffers(fusion.readings(leader)) + buffers([mode]);
+    for (const step of kernel) later.add(step.tensor);
+    let bound = buffers(fusion.readings(leader)) + buffers(kernel.map((step) => step.mode));
+    // Pieces of one assembly stand in one buffer, which a kernel must not bind twice to write.
+    let pieces = kernel.filter((step) => assembled.has(step.tensor)).length;
+    const mayFollow = (step: Step): boolean => {
+      const isElement = goesOn.byElement && isElementwiseOf(tensor, step, fusion);
+      if (taken.has(step) || !(isElement || (goesOn.byRow && isOfRows(tensor, step)))) return false;
+      const others = fusion
+        .readings(step)
+        .filter((each) => each.tensor !== tensor && (each.primal || each.tangent));
+      if (others.some((each) => later.has(baseOf(each.tensor)))) return false;
+      return lanesOf(step, lanes) === where.lanes;
+    };
     const following = order.slice(first).filter((step) => {
-      if (fusion.has(step.tensor) || left.has(step.tensor) || taken.has(step)) return false;
-      const follows = rule.carriesOn && isElementwiseOf(tensor, step, fusion);
-      if (!follows && !(holdsRows && isOfRows(tensor, step))) return false;
-      const others = fusion.readings(step).filter((reading) => reading.tensor !== tensor);
-      if (others.some((reading) => later.has(baseOf(reading.tensor)))) return false;
-      if (others.some((reading) => baseOf(reading.tensor) === tensor)) return false;
-      const more = buffers(fusion.readings(step).map((reading) => notAtHand(reading, leader)));
-      if (lanesOf(step, lanes) !== where.lanes) return false;
-      if (bound + more + buffers([step.mode]) > adapter.buffers) return false;
-      bound += more + buffers([step.mode]);
+      if (!mayFollow(step)) return false;
+      const piece = Number(assembled.has(step.tensor));
+      const more = buffers([...fusion.readings(step).map((each) => notAtHand(each, leader)), step.mode]);
+      if (pieces + piece > 1 || bound + more > adapter.buffers) return false;
+      pieces += piece;
+      bound += more;
       return true;
     });
     if (following.length === 0) continue;
-    const moved = new Set([leader, ...following]);
+    const moved = new Set([...kernel, ...following]);
     const rest = (part: readonly Step[]) => part.filter((step) => !moved.has(step));
     order = [...rest(order.slice(0, first)), ...moved, ...rest(order.slice(first))];
-    followers.set(leader, following);
+    const elsewhere = reading.filter(({ step }) => !following.includes(step));
+    followers.set(leader, {
+      steps: following,
+      readElsewhere: {
+        primal: mode.primal && elsewhere.some(({ primal }) => primal),
+        tangent: mode.tangent && elsewhere.some(({ tangent }) => tangent),
+      },
+    });
     for (const step of following) taken.add(step);
   }
   return { steps: order, followers };
 }
 
-/** The halves of a step's output that kernels read which do not follow in its own. */
-export function readElsewhere(
-  { tensor, mode }: Step,
-  following: readonly Step[],
-  steps: readonly Step[],
-  fusion: Fusion,
-): { readonly primal: boolean; readonly tangent: boolean } {
-  const readings = steps
-    .filter((step) => !following.includes(step) && !fusion.has(step.tensor))
-    .flatMap((step) => fusion.readings(step))
-    .filter((reading) => baseOf(reading.tensor) === tensor);
-  return {
-    primal: mode.primal && readings.some(({ primal }) => primal),
-    tangent: mode.tangent && readings.some(({ tangent }) => tangent),
-  };
+interface Reader extends Pick<Reading, "primal" | "tangent"> {
+  readonly step: Step;
+}
+
+/** The steps whose kernels read a tensor, or a view of it. */
+function readersOf(steps: readonly Step[], fusion: Fusion): ReadonlyMap<Tensor, readonly Reader[]> {
+  const readers = new Map<Tensor, Reader[]>();
+  for (const step of steps) {
+    for (const { tensor, primal, tangent } of fusion.readings(step)) {
+      if (!primal && !tangent) continue;
+      const known = readers.get(baseOf(tensor)) ?? [];
+      readers.set(baseOf(tensor), [...known, { step, primal, tangent }]);
+    }
+  }
+  return readers;
 }
 
 /** What of a reading has to be bound in the kernel of a step, which has its own output at hand. */
@@ -92,6 +124,8 @@ function isElementwiseOf(leader: Tensor, step: Step, fusion: Fusion): boolean {
 
 const isOfRows = (leader: Tensor, { tensor }: Step): boolean =>
   parents(tensor)[0] === leader && kernelRule(tensor)?.ofRows !== undefined;
+
+const isAssembly = ({ source }: Tensor): boolean => source.kind === "assembly";
 
 function kernelRule({ source }: Tensor): KernelRule | undefined {
   if (source.kind !== "rule" || isPointwise(source.rule) || isSum(source.rule)) return undefined;

@@ -46,6 +46,7 @@ export const MOST_BUFFERS = 8;
 export class Fusion {
   readonly #schedule: Schedule;
   readonly #inlined = new Set<Tensor>();
+  readonly #readings = new Map<Step, readonly Reading[]>();
 
   /** @param kept tensors that must be written */
   constructor(schedule: Schedule, kept: ReadonlySet<Tensor>) {
@@ -85,6 +86,12 @@ export class Fusion {
 
   /** What the kernel of a step reads, in the order of its bindings. */
   readings(step: Step): readonly Reading[] {
+    const known = this.#readings.get(step) ?? this.#readingsOf(step);
+    this.#readings.set(step, known);
+    return known;
+  }
+
+  #readingsOf(step: Step): readonly Reading[] {
     const { tensor, mode, reads } = step;
     if (tensor.source.kind === "rule" && isFused(tensor.source.rule)) return this.of(step).readings;
     return parents(tensor).map((parent, k) => ({

@@ -7,7 +7,7 @@ import { formatBytes } from "../gpu/memory.ts";
 import { type BoundPrologue, readingOf } from "./bound_prologue.ts";
 import { withCompanions } from "./companions.ts";
 import { Emission, type Homed, type Homes, type Left } from "./emission.ts";
-import { type Followers, readElsewhere, withFollowers } from "./followers.ts";
+import { type Following, withFollowers } from "./followers.ts";
 import { buffers, Fusion, MOST_BUFFERS } from "./fusion.ts";
 import {
   extentOf,
@@ -66,7 +66,8 @@ export class Program {
   readonly #steps: readonly Step[];
   /** The sums that kernels of other steps write, by those steps. */
   readonly #companions: ReadonlyMap<Step, Step>;
-  readonly #followers: Followers;
+  /** What kernels do with their output besides writing it. */
+  readonly #followers: ReadonlyMap<Step, Following>;
   readonly #options: ProgramOptions;
   /** Every output is an assembly of one piece, so that constants, leaves and views find their way to the target. */
   readonly #roots: ReadonlyMap<Tensor, Output>;
@@ -103,18 +104,13 @@ export class Program {
       this.#open.set(tensor, step);
       left.add(tensor).add(root);
     }
-    const { steps, followers } = withFollowers(this.schedule.steps, {
+    const own = this.schedule.steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
+    const { steps, companions } = withCompanions(own, this.#fusion, options.adapter);
+    this.#companions = companions;
+    ({ steps: this.#steps, followers: this.#followers } = withFollowers(steps, {
       ...options,
-      fusion: this.#fusion,
-      left,
-    });
-    this.#followers = followers;
-    const own = steps.filter(({ tensor }) => !this.#fusion.has(tensor) && !left.has(tensor));
-    ({ steps: this.#steps, companions: this.#companions } = withCompanions(
-      own,
-      this.#fusion,
-      options.adapter,
-    ));
+      ...{ fusion: this.#fusion, companions, open: [...this.#open.values()] },
+    }));
     for (const tensor of this.schedule.borrowed) this.#lender(tensor).#keep.add(tensor);
   }
 
@@ -201,7 +197,10 @@ export class Program {
       ...{ fusion: this.#fusion, placement, arena, active: this.schedule.active },
     });
     this.#emission = emission;
-    const carried = new Set([...this.#companions.values(), ...[...this.#followers.values()].flat()]);
+    const carried = new Set([
+      ...this.#companions.values(),
+      ...[...this.#followers.values()].flatMap((following) => following.steps),
+    ]);
     const homes = (step: Step): Homes => {
       const { primal, tangent } = this.#written(step);
       return {
@@ -213,7 +212,7 @@ export class Program {
     for (const step of this.#steps) {
       if (carried.has(step)) continue;
       const companion = this.#companions.get(step);
-      const followers = this.#followers.get(step) ?? [];
+      const followers = this.#followers.get(step)?.steps ?? [];
       if (step.tensor.source.kind === "assembly") emission.assemble(home(step));
       else
         emission.rule(home(step), {
@@ -232,9 +231,9 @@ export class Program {
 
   /** The halves that a step writes. */
   #written(step: Step): { readonly primal: boolean; readonly tangent: boolean } {
-    const following = this.#followers.get(step);
-    if (following === undefined) return step.mode;
-    const { primal, tangent } = readElsewhere(step, following, this.schedule.steps, this.#fusion);
+    const { readElsewhere } = this.#followers.get(step) ?? {};
+    if (readElsewhere === undefined) return step.mode;
+    const { primal, tangent } = readElsewhere;
     return { primal: primal || (step.mode.primal && this.#keep.has(step.tensor)), tangent };
   }
 

@@ -1,5 +1,5 @@
 import type { Chain, Formula } from "../../shaders/chain.ts";
-import type { Epilogue } from "../../shaders/epilogue.ts";
+import type { Output } from "../../shaders/epilogue.ts";
 import type { SecondView, Strided, View } from "../../shaders/operand.ts";
 import type { Reduction } from "../../shaders/reduce.ts";
 import type { RowOperation, RowPlace } from "../../shaders/rows.ts";
@@ -27,11 +27,6 @@ export interface Operand {
   readonly literal?: number;
 }
 
-/** The output of a kernel, and elementwise operations that follow in it. */
-export interface Output extends Operand {
-  readonly after?: readonly Epilogue[];
-}
-
 /** Where sums beside an output go. */
 export interface Sums {
   readonly primal?: SecondView | undefined;
@@ -40,7 +35,8 @@ export interface Sums {
 
 export interface KernelCall {
   readonly inputs: readonly Operand[];
-  readonly out: Output;
+  /** With elementwise operations that follow in the kernel. */
+  readonly out: Operand & Pick<Output, "after">;
   /** Where the sums go that `beside` of the rule names, if they are wanted too; behind the output among the bindings. */
   readonly sums?: Sums | undefined;
   /** What the kernel does with each row of its output, one after the other. */
@@ -86,10 +82,11 @@ export interface KernelRule extends Operation {
    * for few outputs keeps more threads busy so. Default 1.
    */
   parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
-  /** May elementwise operations on the output follow in the same kernel? Not where it is written in parts. */
-  readonly carriesOn?: boolean;
-  /** Do its threads hold whole rows of the output, so that operations on them may follow too? */
-  holdsRows?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): boolean;
+  /** May elementwise operations on the output follow in the same kernel, and operations on its rows? */
+  goesOn?(
+    mode: Mode,
+    where: Pick<KernelCall, "adapter" | "lanes">,
+  ): { readonly byElement: boolean; readonly byRow: boolean };
   /** The same operation for a kernel that holds rows of the first input; floating-point operations of all rows. */
   ofRows?(
     call: Pick<KernelCall, "inputs" | "out">,

@@ -11,13 +11,13 @@ import { maxPool } from "../../src/graph/operations/pool.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
 import { Program } from "../../src/graph/program.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { dataLeaves } from "../../src/graph/trace.ts";
+import { dataLeaves, Leaves } from "../../src/graph/trace.ts";
 import { type Values, values, zeros } from "../../src/graph/values.ts";
 import { followerCases } from "../support/cases/followers.ts";
 import { errorsOf } from "../support/errors.ts";
 import { forcedVariants } from "../support/forced.ts";
 import { withGpu } from "../support/gpu.ts";
-import { answer } from "../support/programs.ts";
+import { answer, blank, graphLoss } from "../support/programs.ts";
 import { reference } from "../support/reference.ts";
 import { sample } from "../support/sample.ts";
 
@@ -42,6 +42,51 @@ describe.each(followerCases.map((kase) => [kase.name, kase] as const))("%s", (_n
       }
     }
   });
+});
+
+test("no kernel binds more buffers than the adapter has, nor one to write twice", () => {
+  for (const kase of followerCases) {
+    const leaves = new Leaves(blank(kase.parameters), blank(kase.hyper), {
+      laned: { parameters: true, hyper: true },
+    });
+    const { data } = sample(kase);
+    const inputs = dataLeaves(data);
+    const traced = leaves.trace(graphLoss(kase), inputs.tensors);
+    const place = (tensor: Tensor, name: string) => ({
+      block: new Block(name, "gradients", 4 * Math.max(1, tensor.size)),
+      lane: 0,
+    });
+    const program = new Program({
+      name: kase.name,
+      outputs: [traced.value, traced.parameters, traced.hyper].map((tensor) => ({
+        tensor,
+        primal: place(tensor, "primal"),
+        tangent: place(tensor, "tangent"),
+      })),
+      seeds: new Map([
+        [leaves.parameters, 0],
+        [leaves.hyper, 0],
+      ]),
+      lanes: 1,
+      adapter: { ...gpu().traits, buffers: 8 },
+    });
+    program.place(new Arena("activations"));
+    const sequence = new Sequence(kase.name);
+    const bound = new Map([
+      ...inputs.resources,
+      ...[leaves.parameters, leaves.hyper].map(
+        (leaf) => [leaf, { block: place(leaf, "leaf").block }] as const,
+      ),
+    ]);
+    program.record(sequence, { primal: bound, tangent: bound });
+    for (const { label, bindings } of sequence.dispatches) {
+      expect(bindings.length, `${label} of ${kase.name}`).toBeLessThanOrEqual(8);
+      const written = bindings
+        .filter(({ access }) => access !== "read")
+        .map(({ resource }) => resource.block);
+      expect(new Set(written).size, `${label} of ${kase.name}`).toBe(written.length);
+    }
+  }
 });
 
 /** The kernels that compute some results, and how many buffers each binds. */

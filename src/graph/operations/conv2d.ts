@@ -70,7 +70,7 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     name: "conv2d",
     slots: 3,
     reads: productReads,
-    carriesOn: true,
+    goesOn: () => ({ byElement: true, byRow: false }),
     kernel: ({ inputs: [x, weight, bias], out, ...where }, mode) => ({
       ...convForward(conv, variantOf("forward", conv, mode, where), x!, weight!, bias, out),
       flops: flopsOf(conv, mode),
@@ -89,7 +89,7 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to x",
     reads: productReads,
-    carriesOn: true,
+    goesOn: () => ({ byElement: true, byRow: false }),
     kernel: ({ inputs: [y, weight], out, ...where }, mode) => ({
       ...convInputGradient(conv, variantOf("input gradient", conv, mode, where), y!, weight!, out),
       flops: flopsOf(conv, mode),

@@ -62,14 +62,14 @@ function rule(product: Product): Rule {
     name: "matmul",
     slots: 3,
     reads: productReads,
-    carriesOn: true,
     ...(transposeA &&
       m > 1 && { beside: { sumsOf: 0, isWorthwhile: (adapter) => addsRowsAsFast(product, adapter) } }),
     parts: (mode, { adapter, lanes }) =>
       matmulParts(chooseMatmulTile(unboundShape(product, mode, lanes), adapter)),
-    holdsRows(mode, { adapter, lanes }) {
+    goesOn(mode, { adapter, lanes }) {
       const shape = unboundShape(product, mode, lanes);
-      return holdsRows(shape, chooseMatmulTile(shape, adapter));
+      const tile = chooseMatmulTile(shape, adapter);
+      return { byElement: matmulParts(tile) === 1, byRow: holdsRows(shape, tile) };
     },
     kernel(call, mode) {
       const shape = matmulShape(product, call, mode);
@@ -131,7 +131,7 @@ function matmulShape(
   };
 }
 
-/** The shape before anything has its place: a tile in parts goes by no more than this. */
+/** The shape before anything has its place: whether a tile is in parts, or should hold rows, goes by no more than this. */
 function unboundShape(product: Product, mode: Mode, lanes: number): MatmulShape {
   const inputs = mode.active.map((active) => ({
     ...{ shape: [], primal: unbound },

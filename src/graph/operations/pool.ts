@@ -77,7 +77,7 @@ function gather(
     name: index ? "max-pool" : "window sum",
     integers: 1,
     reads: ({ primal }) => [primal, true],
-    carriesOn: true,
+    goesOn: () => ({ byElement: true, byRow: false }),
     kernel: ({ inputs: [x, index], out }) => ({
       ...poolGather(pool, x!, index, out),
       flops: index ? 0 : pool.planes * pool.oh * pool.ow * pool.size ** 2,
@@ -99,7 +99,7 @@ function scatter(
     name: index ? "max-pool to x" : "window sum to x",
     integers: 1,
     reads: ({ primal }) => [primal, true],
-    carriesOn: true,
+    goesOn: () => ({ byElement: true, byRow: false }),
     kernel: ({ inputs: [y, index], out }) => ({
       ...poolScatter(pool, y!, index, out),
       flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,

@@ -35,6 +35,50 @@ export const followerCases: readonly Case[] = [
       return o.add(o.sum(o.square(o.matmul(hidden, hidden, { transposeA: true }))), o.sum(hidden));
     },
   },
+  // Gradients that are pieces of one vector, some of them made by followers, some by companions.
+  {
+    name: "a layer with a penalty on its weights, and a bias",
+    parameters: { x: [4, 5], z: [4] },
+    data: { r: [6, 5] },
+    budget: layered,
+    loss: (o, { x, z, r }) => o.add(o.sum(o.square(o.tanh(o.dense(r, x, z)))), o.sum(o.square(x))),
+  },
+  {
+    name: "a layer whose weights are made of two parameters, and a bias",
+    parameters: { x: [4, 5], y: [4, 5], z: [4] },
+    data: { r: [6, 5] },
+    lanes: 2,
+    budget: layered,
+    loss: (o, { x, y, z, r }) => o.sum(o.square(o.tanh(o.dense(r, o.mul(o.scale(0.5, x), y), z)))),
+  },
+  {
+    name: "two products with a reader in common",
+    parameters: { x: [6, 5], y: [5, 5] },
+    data: { r: [5, 5] },
+    budget: layered,
+    loss: (o, { x, y, r }) => {
+      const [a, b] = [o.matmul(x, r), o.matmul(x, y)];
+      const [both, one] = [o.add(a, b), o.relu(b)];
+      return o.add(o.sum(o.square(o.matmul(both, r))), o.sum(o.square(o.matmul(one, r))));
+    },
+  },
+  {
+    name: "a covariance, which reads the sums beside its product",
+    parameters: { x: [6, 5] },
+    data: { r: [5, 5] },
+    budget: layered,
+    loss: (o, { x, r }) => {
+      const sums = o.sum(x, 0);
+      const centred = o.sub(o.matmul(x, x, { transposeA: true }), o.mul(o.reshape(sums, [5, 1]), sums));
+      return o.sum(o.square(o.matmul(centred, r)));
+    },
+  },
+  {
+    name: "a product of what is made of the sums of its factor",
+    parameters: { x: [6, 5] },
+    budget: layered,
+    loss: (o, { x }) => o.sum(o.square(o.matmul(x, o.tanh(o.sub(x, o.sum(x, 0))), { transposeA: true }))),
+  },
   {
     name: "two readers of one product",
     parameters: { x: [4, 3], y: [3, 4] },
