@@ -1,5 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { at, input, output, type View } from "./operand.ts";
+import { range } from "./range.ts";
 import { BLOCK } from "./reduce.ts";
 import { foldTree } from "./tree.ts";
 import type { AdapterTraits } from "./variants.ts";
@@ -9,6 +10,9 @@ export const SECTION = 64 * 256;
 
 /** Threads of a workgroup: on software adapters, to which a barrier costs hundreds of additions, those in step alone. */
 export const sumThreads = ({ kind }: Pick<AdapterTraits, "kind">): number => (kind === "hardware" ? 256 : 8);
+
+/** Terms in a turn of the loop. */
+const TURN = 4;
 
 /** The first binding of what is done with a sum; those before it are the sum's own. */
 export const AFTER = 6;
@@ -92,6 +96,7 @@ export function laneSum(
   finish: Finish,
   threads: number,
 ): string {
+  const block = BLOCK * threads;
   return wgsl`
 ${declarations}
 ${finish.declarations}
@@ -101,11 +106,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let lane = group.z;
   let last = min(${count}u, (group.x + 1u) * ${SECTION}u);
   var whole = ${type}();
-  for (var first = group.x * ${SECTION}u; first < last; first += ${BLOCK * threads}u) {
+  for (var first = group.x * ${SECTION}u; first < last; first += ${block}u) {
     var part = ${type}();
-    for (var i = first + local; i < min(last, first + ${BLOCK * threads}u); i += ${threads}u) {
-      ${before}
-      part += ${term};
+    if (first + ${block}u <= last) {
+      for (var next = first + local; next < first + ${block}u; next += ${TURN * threads}u) {
+        ${range(TURN)
+          .map((k) => `{ let i = next + ${k * threads}u; ${before} part += ${term}; }`)
+          .join("\n        ")}
+      }
+    } else {
+      for (var i = first + local; i < last; i += ${threads}u) {
+        ${before}
+        part += ${term};
+      }
     }
     whole += part;
   }
