@@ -11,7 +11,7 @@ export type MatmulTile = RegisterTile | SharedTile | SubgroupTile;
 /**
  * What an adapter rewards: a vector read's price in multiply-adds, threads in step, sums that fit a thread, where each
  * reads for itself or a subgroup shares, and terms in a turn of the loop. A turn beyond what the processor's cache of
- * decoded instructions takes is slow: `turn` counts multiply-adds, as many of which a vector read is as long as.
+ * decoded instructions takes is slow: `turn` is its length, in multiply-adds.
  */
 const adapters = {
   lavapipe: { read: 8, element: 8, sums: { own: 80, shared: 160 }, unrolls: [2, 4], turn: 630, threads: 8 },
@@ -25,6 +25,7 @@ const adapters = {
   },
 } as const;
 
+/** The length of a vector read's code in multiply-adds: along the sum, and across it. */
 const READ_LENGTH = { along: 24, across: 40 };
 
 /** The prices in multiply-adds of a broadcast, and of a sum's way from memory and back, once a turn of the loop. */
