@@ -54,9 +54,11 @@ export const asTheyStand = (operand: Operand): Chain => ({
 const isReadInVectors = (leaf: Broadcast, width: Width) =>
   width > 1 && leaf.run === 0 && fit([width, ...placed(leaf.primal, leaf.tangent)]) === width;
 
-/** A chain's buffers: bindings are counted from twice the slot on, and names begin so, as do those of functions end. */
+/** Where operations stand in a kernel that does something else too. */
 export interface ChainPlace {
+  /** Of their first buffer: bindings are counted from twice that on. */
   readonly slot: number;
+  /** Names of buffers begin so, and those of functions end so. */
   readonly prefix: string;
 }
 

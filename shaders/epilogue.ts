@@ -1,4 +1,4 @@
-import { type Chain, declareChain, evaluateChain } from "./chain.ts";
+import { type Chain, type ChainPlace, declareChain, evaluateChain } from "./chain.ts";
 import { dualOutput, type Operand } from "./operand.ts";
 import { fit, packed, placed, storeVector, vector, type Width } from "./width.ts";
 
@@ -6,13 +6,10 @@ import { fit, packed, placed, storeVector, vector, type Width } from "./width.ts
  * Elementwise operations that a kernel does with its output before it writes it, or instead: the chain has that one at
  * hand, as `z` and `d_z`.
  */
-export interface Epilogue {
+export interface Epilogue extends ChainPlace {
   readonly chain: Chain;
   /** Where its result goes. */
   readonly out: Operand;
-  /** Of its buffers: bindings are counted from twice that on, and names begin so. */
-  readonly slot: number;
-  readonly prefix: string;
 }
 
 /** A kernel's output, and what is done with it there. */

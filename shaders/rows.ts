@@ -1,3 +1,4 @@
+import type { ChainPlace } from "./chain.ts";
 import { linearMain } from "./operand.ts";
 
 /**
@@ -10,11 +11,7 @@ export interface RowOperation {
 }
 
 /** Where the buffers of a row operation go, and what of the row is at hand, so that it is not read. */
-export interface RowPlace {
-  /** Its first input's slot: bindings are counted from twice that on. */
-  readonly slot: number;
-  /** Before the names of its buffers. */
-  readonly prefix: string;
+export interface RowPlace extends ChainPlace {
   readonly held: { readonly primal: boolean; readonly tangent: boolean };
 }
 

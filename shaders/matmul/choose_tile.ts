@@ -101,9 +101,9 @@ function* pricedTiles(
     let time = length + (outputs * rows * cols * SUM) / unroll;
     for (const f of used) {
       const count = f.axis === "row" ? rows : cols;
-      const width = readWidth(shape, f, { count, depth: unroll });
       if (f.axis === shared) time += count * ((element + read) / size! + BROADCAST);
       else {
+        const width = readWidth(shape, f, { count, depth: unroll });
         time += count * (element + read / width);
         length += (count / width) * (f.along === 1 ? READ_LENGTH.along : READ_LENGTH.across);
       }
