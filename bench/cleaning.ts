@@ -7,13 +7,18 @@ import { add, scale } from "../src/graph/operations/linear_combination.ts";
 import { mean } from "../src/graph/operations/mean.ts";
 import { mul } from "../src/graph/operations/multiply.ts";
 import { squaredNorm } from "../src/graph/operations/squared_norm.ts";
+import { type DataValues, pixels } from "../src/graph/pixels.ts";
 import { type Values, values, zeros } from "../src/graph/values.ts";
 import type { Model } from "../src/nn/models.ts";
 
-type Examples = Record<"images" | "labels", Values>;
+interface Examples {
+  readonly images: DataValues;
+  readonly labels: Values;
+}
 
+/** Images as rows, kept as bytes. */
 export function examples({ images, labels }: Pick<Dataset, "images" | "labels">): Examples {
-  return { images: values(images, [labels.length, images.length / labels.length]), labels: values(labels) };
+  return { images: pixels(images, [labels.length, images.length / labels.length]), labels: values(labels) };
 }
 
 /** mean_i σ(λ_i) CE_i + l2 ‖w‖²: the inner loss of data hyper-cleaning; without the second term where `l2` is 0. */

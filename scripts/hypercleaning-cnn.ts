@@ -40,7 +40,7 @@ import {
   type Values,
   values,
 } from "../src/index.ts";
-import { accuracy, inputs } from "./common/accuracy.ts";
+import { accuracy, imageRows } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -212,7 +212,7 @@ function weighted(lambda: Values, steps: number) {
     hyper: { lambda },
     inner: {
       data: {
-        x: inputs(train),
+        x: imageRows(train),
         y: sideBySide(noisy.map(({ labels }) => values(labels))),
         ...otherOrder(examples, options.seed, 0),
       },
@@ -225,7 +225,7 @@ function weighted(lambda: Values, steps: number) {
       optimizer: sgd({ lr: options.innerLr, momentum: options.momentum }),
     },
     outer: {
-      data: { x: inputs(val), y: values(val.labels) },
+      data: { x: imageRows(val), y: values(val.labels) },
       loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
       ...(options.valBatch !== undefined && { batch: options.valBatch }),
     },

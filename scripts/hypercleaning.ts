@@ -34,7 +34,7 @@ import {
   values,
   writeFile,
 } from "../src/index.ts";
-import { accuracy, inputs } from "./common/accuracy.ts";
+import { accuracy, imageRows } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -109,14 +109,14 @@ function weighted(lambda: Float32Array) {
     parameters: model.parameters,
     hyper: { lambda: values(lambda) },
     inner: {
-      data: { x: inputs(train), y: values(labels) },
+      data: { x: imageRows(train), y: values(labels) },
       loss: (w, { lambda }, { x, y }) =>
         add(mean(mul(sigmoid(lambda), crossEntropy(model.apply(w, x), y))), scale(L2, squaredNorm(w))),
       steps: options.innerSteps,
       optimizer: sgd({ lr: options.innerLr, momentum: options.momentum }),
     },
     outer: {
-      data: { x: inputs(val), y: values(val.labels) },
+      data: { x: imageRows(val), y: values(val.labels) },
       loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
     },
   });

@@ -31,7 +31,7 @@ import {
   table,
   values,
 } from "../src/index.ts";
-import { inputs } from "./common/accuracy.ts";
+import { imageRows } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -115,13 +115,13 @@ export const problem = bilevel({
     : { eta: filled([steps], options.innerLr), mu: filled([steps], options.momentum) },
   constraints: { eta: nonNegative(), mu: box({ lower: 0, upper: MOST_MOMENTUM }) },
   inner: {
-    data: { x: inputs(train), y: values(train.labels) },
+    data: { x: imageRows(train), y: values(train.labels) },
     loss: (w, _hyper, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
     steps,
     optimizer: sgd({ lr: "eta", momentum: "mu" }),
   },
   outer: {
-    data: { x: inputs(val), y: values(val.labels) },
+    data: { x: imageRows(val), y: values(val.labels) },
     loss: (w, _hyper, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
   },
 });
@@ -197,7 +197,7 @@ async function scorer(gpu: Gpu): Promise<(schedule: Schedule) => Promise<Score>>
   });
   const accuracy = await differentiate(gpu, {
     parameters: model.parameters,
-    data: { x: inputs(test), y: values(test.labels) },
+    data: { x: imageRows(test), y: values(test.labels) },
     loss: (w, _hyper, { x, y }) => mean(correct(model.apply(w, x), y)),
   });
   return async ({ eta, mu }) => {

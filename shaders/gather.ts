@@ -8,15 +8,17 @@ export interface Rows {
   readonly count: number;
 }
 
-/** y[r, c] = x[index[r], c], of elements of `type`; NaN, or -1 of integers, where there is no such row. */
+/** What stands where there is no such row. */
+const NONE = { f32: "bitcast<f32>(row | 0x7fc00000u)", i32: "-1", u32: "0u" };
+
+/** y[r, c] = x[index[r], c], of elements of `type`; NaN, -1 of integers, or 0 of words, where there is no such row. */
 export function gather(
   { rows, width, count }: Rows,
-  type: "f32" | "i32",
+  type: keyof typeof NONE,
   x: Operand,
   index: Operand,
   y: Operand,
 ): string {
-  const none = type === "f32" ? "bitcast<f32>(row | 0x7fc00000u)" : "-1";
   return wgsl`
 ${dualInput(0, "xs", x, type)}
 ${input(2, "indices", index.primal, "i32")}
@@ -25,7 +27,7 @@ ${linearMain(count * width)}
   let row = u32(indices[${at(index.primal, `i / ${width}u`)}]);
   let j = min(row, ${rows - 1}u) * ${width}u + i % ${width}u;
 #if ${y.primal}
-  ys[${at(y.primal, "i")}] = select(${none}, ${primal("xs", x, "j")}, row < ${rows}u);
+  ys[${at(y.primal, "i")}] = select(${NONE[type]}, ${primal("xs", x, "j")}, row < ${rows}u);
 #endif
 #if ${y.tangent}
   d_ys[${at(y.tangent, "i")}] = ${tangent("xs", x, "j")};

@@ -1,3 +1,5 @@
+import { unorm8At } from "./unorm8.ts";
+
 /** Where a tensor's elements stand in a bound buffer: first element, and elements from one lane to the next. */
 export interface View {
   readonly offset: number;
@@ -6,6 +8,8 @@ export interface View {
   readonly period?: number;
   /** Of an output that is computed for what follows in the kernel, and not written. */
   readonly isHeld?: true;
+  /** Elements are bytes, four to a word: see `unorm8.ts`. */
+  readonly isUnorm8?: true;
 }
 
 /** The place of a second result: in a buffer of its own, or in that of the first, which is then bound once. */
@@ -68,7 +72,8 @@ export function orderOnLine(count: number, order = "order"): string {
 
 /** Declares a read-only buffer, or nothing when its view is absent. */
 export function input(binding: number, name: string, view: View | undefined, type = "f32"): string {
-  return view ? `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;` : "";
+  if (view === undefined) return "";
+  return `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${view.isUnorm8 ? "u32" : type}>;`;
 }
 
 /** Declares a buffer that is written, or nothing when there is none. */
@@ -106,9 +111,14 @@ export function at(view: View | undefined, index: string): string {
   return terms.filter((term) => term !== "" && term !== "0u").join(" + ") || "0u";
 }
 
+/** WGSL that reads element `index` of the buffer `name`. */
+export function readElement(name: string, view: View | undefined, index: string): string {
+  return view?.isUnorm8 ? unorm8At(name, at(view, index)) : `${name}[${at(view, index)}]`;
+}
+
 /** WGSL for the primal of element `index`: a load, or the literal. */
 export function primal(name: string, operand: Operand, index: string): string {
-  return operand.literal === undefined ? `${name}[${at(operand.primal, index)}]` : float(operand.literal);
+  return operand.literal === undefined ? readElement(name, operand.primal, index) : float(operand.literal);
 }
 
 /** WGSL for the tangent of element `index`; zero where there is none. */

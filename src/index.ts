@@ -104,6 +104,7 @@ export { div, mul } from "./graph/operations/multiply.ts";
 export { avgPool, maxPool, type PoolOptions } from "./graph/operations/pool.ts";
 export { broadcastTo, sum } from "./graph/operations/reduce.ts";
 export { squaredNorm } from "./graph/operations/squared_norm.ts";
+export { type DataValues, type Pixels, pixels } from "./graph/pixels.ts";
 export { type Shape, ShapeError } from "./graph/shape.ts";
 export type { Tensor } from "./graph/tensor.ts";
 export { filled, perLane, scalar, type Values, values, zeros } from "./graph/values.ts";

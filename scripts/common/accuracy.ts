@@ -6,14 +6,21 @@ import {
   type Gpu,
   type Model,
   mean,
+  type Pixels,
+  pixels,
   take,
   type Values,
   values,
 } from "../../src/index.ts";
 
-/** Images as rows, [n × pixels]. */
+/** Images, or other features, as rows, [n × features]. */
 export function inputs({ images, labels }: Dataset): Values {
   return values(images, [labels.length, images.length / labels.length]);
+}
+
+/** Images as rows that stay bytes, [n × pixels]. */
+export function imageRows({ images, labels }: Dataset): Pixels {
+  return pixels(images, [labels.length, images.length / labels.length]);
 }
 
 /**

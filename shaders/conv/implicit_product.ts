@@ -1,6 +1,6 @@
 import { wgsl } from "wgsl-preprocessor/wgsl-preprocessor.js";
 import { declareStored, type Output } from "../epilogue.ts";
-import { at, dualInput, lineOfGroups, type Operand, orderOnLine } from "../operand.ts";
+import { at, dualInput, lineOfGroups, type Operand, orderOnLine, readElement } from "../operand.ts";
 import { range } from "../range.ts";
 import { addProduct, type Conv, halvesOf, load, startSums, store } from "./window.ts";
 
@@ -212,7 +212,7 @@ function implicitProduct(product: Product): string {
         .map((prefix) => {
           const view = prefix === "" ? operand.primal : operand.tangent;
           return `var ${prefix}value = 0.0;
-      if (there) { ${prefix}value = ${prefix}${name}[${at(view, "index")}]; }
+      if (there) { ${prefix}value = ${readElement(`${prefix}${name}`, view, "index")}; }
       ${prefix}${name}Tile[depth * ${pitch(axis)}u + across] = ${prefix}value;`;
         })
         .join("\n      ")}

@@ -1,5 +1,5 @@
 import { type Output, storedWidth, storeOutput } from "../epilogue.ts";
-import { at, type Operand } from "../operand.ts";
+import { type Operand, readElement } from "../operand.ts";
 import { range } from "../range.ts";
 import { vectorNumber, type Width } from "../width.ts";
 
@@ -81,7 +81,7 @@ export function loadInside(
   }: { buffer: string; operand: Operand; index: string; conditions: readonly string[] },
 ): string {
   return load(halves, side, name, (part) => {
-    const value = `${part}${buffer}[${at(part === "" ? operand.primal : operand.tangent, index)}]`;
+    const value = readElement(`${part}${buffer}`, part === "" ? operand.primal : operand.tangent, index);
     return conditions.length === 0
       ? value
       : `select(0.0, ${value}, ${conditions.map((one) => `(${one})`).join(" & ")})`;

@@ -3,6 +3,7 @@ import { declareStored, type Epilogue, type Output, storedWidth, storeOutput } f
 import { laneOf, type SecondView, type View } from "../operand.ts";
 import { range } from "../range.ts";
 import type { RowOperation } from "../rows.ts";
+import { unorm8At, unorm8Vector } from "../unorm8.ts";
 import { vector, type Width } from "../width.ts";
 
 /** The shape of one product and what is asked of it: enough to choose a tile. */
@@ -79,7 +80,10 @@ export function terms(
 export function bindings(c: MatmulShape, width: (factor: Factor) => Width, outWidth: Width): string {
   return wgsl`
 ${factors(c)
-  .map((f) => `@group(0) @binding(${f.binding}) var<storage, read> ${f.name}: array<${vector(width(f))}>;`)
+  .map(
+    (f) =>
+      `@group(0) @binding(${f.binding}) var<storage, read> ${f.name}: array<${f.view.isUnorm8 ? "u32" : vector(width(f))}>;`,
+  )
   .join("\n")}
 #if ${c.primal && c.bias}
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
@@ -90,6 +94,12 @@ ${factors(c)
 ${declareStored(3, "out", outputOf(c), outWidth)}
 ${(c.rows ?? []).map(({ declarations }) => declarations).join("\n")}
 `;
+}
+
+/** WGSL for element `index` (WGSL) of the buffer of a factor, or for the vector of so many that begins there. */
+export function read({ name, view }: Factor, index: string, width: Width = 1): string {
+  if (view.isUnorm8) return (width === 4 ? unorm8Vector : unorm8At)(name, index);
+  return `${name}[${width === 1 ? index : `(${index})${over(width)}`}]`;
 }
 
 /** Rows and columns in steps of which workgroups or threads start: where they divide the matrix nothing hangs over. */

@@ -8,6 +8,7 @@ import {
   factors,
   lines,
   type MatmulShape,
+  read,
   stores,
   sums,
 } from "./product.ts";
@@ -52,7 +53,7 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
 #endif
       let there = ${first[f.axis]} + i < ${f.extent} && p + q < last;
       var value = 0f;
-      if (there) { value = ${f.name}[${at(f.view)} + (${first[f.axis]} + i) * ${f.across} + (p + q) * ${f.along}]; }
+      if (there) { value = ${read(f, `${at(f.view)} + (${first[f.axis]} + i) * ${f.across} + (p + q) * ${f.along}`)}; }
       ${f.name}Tile[q * ${pitch[f.axis]} + i] = value;
     }`;
 

@@ -9,6 +9,7 @@ import {
   lines,
   type MatmulShape,
   outputWidth,
+  read,
   type Sides,
   stores,
   sums,
@@ -85,7 +86,7 @@ ${shared
   .map((f) =>
     lines(
       parts(f, length),
-      (part) => `  let ${f.name}Part${part} = ${f.name}[${f.name}From${part} + p * ${f.along}];`,
+      (part) => `  let ${f.name}Part${part} = ${read(f, `${f.name}From${part} + p * ${f.along}`)};`,
     ),
   )
   .join("\n")}

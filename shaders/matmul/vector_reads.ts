@@ -1,5 +1,5 @@
 import { component, fit, placed, type Width } from "../width.ts";
-import { at, type Factor, factors, inside, lines, type MatmulShape, over } from "./product.ts";
+import { at, type Factor, factors, inside, lines, type MatmulShape, read } from "./product.ts";
 
 /** A part of a factor as one thread reads it: `count` rows of A or columns of B, `depth` terms of the sum at a time. */
 export interface Part {
@@ -47,7 +47,7 @@ export class VectorReads {
     return lines(this.#part.count / this.#across, (block) =>
       lines(Math.ceil(length / this.#along), (turn) => {
         const [i, q] = [block * this.#across, turn * this.#along];
-        return `  let ${name}${i}_${q} = ${name}[(${name}Start + ${axis}${i} + (p + ${q}) * ${along})${over(this.width)}];`;
+        return `  let ${name}${i}_${q} = ${read(this.factor, `${name}Start + ${axis}${i} + (p + ${q}) * ${along}`, this.width)};`;
       }),
     );
   }
@@ -62,13 +62,18 @@ export class VectorReads {
 /** Elements that one read of a factor brings in: 4 or 2 where strides, extents and offsets of its axis allow. */
 export function readWidth(
   c: MatmulShape,
-  { axis, across, along, extent }: Factor,
+  { axis, across, along, extent, view }: Factor,
   { count, depth }: Pick<Part, "count" | "depth">,
 ): Width {
   const alike = factors(c)
     .filter((f) => f.axis === axis)
     .flatMap((f) => placed(f.view));
-  if (along === 1) return fit([depth, c.k, extent > 1 ? across : 0, ...alike]);
-  if (across === 1) return fit([count, extent, c.k > 1 ? along : 0, ...alike]);
-  return 1;
+  const width =
+    along === 1
+      ? fit([depth, c.k, extent > 1 ? across : 0, ...alike])
+      : across === 1
+        ? fit([count, extent, c.k > 1 ? along : 0, ...alike])
+        : 1;
+  // A word of bytes is read whole, or for one of them.
+  return view.isUnorm8 && width < 4 ? 1 : width;
 }

@@ -8,6 +8,7 @@ import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Advice, assertFits, formatBytes, type MemoryReport } from "../gpu/memory.ts";
 import { kindOf } from "../graph/kind.ts";
+import type { DataValues } from "../graph/pixels.ts";
 import type { Values } from "../graph/values.ts";
 import type { Batches } from "./batches.ts";
 import { assertSameRun, type Checkpoint, type Fingerprint, fingerprint } from "./checkpoint.ts";
@@ -30,8 +31,8 @@ export interface OuterLoopOptions<H extends string> {
 
 /** New data for the names given, of the shapes and types that the problem was stated with. */
 export interface TaskData {
-  readonly inner?: Readonly<Record<string, Values>>;
-  readonly outer?: Readonly<Record<string, Values>>;
+  readonly inner?: Readonly<Record<string, DataValues>>;
+  readonly outer?: Readonly<Record<string, DataValues>>;
 }
 
 interface Parts<H extends string> {

@@ -1,6 +1,7 @@
 import { kindOf } from "../graph/kind.ts";
 import { assertLoss, assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
+import type { DataValues } from "../graph/pixels.ts";
 import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
@@ -40,7 +41,7 @@ type Named<Names extends string> = Readonly<Record<Names, Values>>;
 export interface Level<W extends string, H extends string, D extends string> {
   readonly loss: BatchLoss<W, H, D>;
   /** Arrays with one row an example. */
-  readonly data?: Named<D>;
+  readonly data?: Readonly<Record<D, DataValues>>;
   /** Examples a step, drawn without replacement; all of them when absent. */
   readonly batch?: number;
 }
@@ -201,7 +202,7 @@ export function positive(name: string, value: number): void {
 function traceLevel<W extends string, H extends string, D extends string>(
   leaves: Leaves<W, H>,
   which: "inner" | "outer",
-  { loss, data = {} as Named<D>, batch }: Level<W, H, D>,
+  { loss, data = {} as Record<D, DataValues>, batch }: Level<W, H, D>,
   { steps, seed, lanes }: { steps: number; seed: number; lanes: number },
 ): TracedLevel {
   assertLoss(`${which}.loss`, loss);
@@ -217,7 +218,7 @@ function traceLevel<W extends string, H extends string, D extends string>(
       batches: undefined,
     };
   const counts = new Set(
-    Object.values<Values>(data).map(({ shape, perLane }) => shape[perLane ? 1 : 0] ?? 0),
+    Object.values<DataValues>(data).map(({ shape, perLane }) => shape[perLane ? 1 : 0] ?? 0),
   );
   const [examples = 0] = counts;
   if (counts.size !== 1 || !(Number.isInteger(batch) && batch > 0 && batch <= examples)) {

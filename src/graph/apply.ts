@@ -1,4 +1,5 @@
 import { fill } from "./operations/fill.ts";
+import { widen } from "./operations/widen.ts";
 import { formatShape, type Shape, ShapeError } from "./shape.ts";
 import { constantValue, type DType, type Rule, Tensor } from "./tensor.ts";
 
@@ -11,7 +12,10 @@ export function apply(rule: Rule, inputs: readonly Tensor[], shape: Shape, dtype
       );
     }
   });
-  const taken = rule.literals ? inputs : inputs.map(materialize);
+  const taken = inputs.map((input, k) => {
+    if (input.dtype === "unorm8") return rule.bytes?.includes(k) ? input : widen(input);
+    return rule.literals ? input : materialize(input);
+  });
   return new Tensor(shape, dtype, { kind: "rule", rule, inputs: taken });
 }
 

@@ -6,6 +6,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { kindOf } from "./kind.ts";
 import type { Layout } from "./layout.ts";
 import { assertLoss } from "./operands.ts";
+import type { DataValues } from "./pixels.ts";
 import { ProblemError } from "./problem_error.ts";
 import { type Output, Program } from "./program.ts";
 import type { Tensor } from "./tensor.ts";
@@ -19,7 +20,7 @@ export interface FunctionSpec<W extends string, H extends string, D extends stri
   readonly parameters: Named<W>;
   /** α, likewise. */
   readonly hyper?: Named<H>;
-  readonly data?: Named<D>;
+  readonly data?: Readonly<Record<D, DataValues>>;
   /** So many copies side by side, each with its own w, α and tangents, on the same data. */
   readonly lanes?: number;
   readonly loss: Loss<W, H, D>;
@@ -66,7 +67,7 @@ export async function differentiate<W extends string, H extends string = never, 
   gpu: Gpu,
   spec: FunctionSpec<W, H, D>,
 ): Promise<Differentiable<W, H>> {
-  const { lanes = 1, hyper = {} as Named<H>, data = {} as Named<D> } = spec;
+  const { lanes = 1, hyper = {} as Named<H>, data = {} as Record<D, DataValues> } = spec;
   assertStated("parameters", spec.parameters);
   assertStated("hyper", hyper);
   assertLoss("the loss", spec.loss);

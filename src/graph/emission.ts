@@ -13,12 +13,14 @@ import type { LeafHalf, Part, Place, Placement } from "./placement.ts";
 import type { Step } from "./schedule.ts";
 import { formatShape } from "./shape.ts";
 import {
+  bytesOf,
   constantValue,
   isPointwise,
   isSum,
   type KernelCode,
   type Operand,
   type Sums,
+  storage,
   type Tensor,
 } from "./tensor.ts";
 
@@ -89,10 +91,10 @@ class Slots {
     this.#lanes = lanes;
   }
 
-  bind(binding: number, access: Access, { at, view }: Place, elements: number): View {
+  bind(binding: number, access: Access, { at, view }: Place, { size, dtype }: Tensor, parts = 1): View {
     this.list.push({ binding, access, at });
-    this.bytes += 4 * elements * (view.lane > 0 ? this.#lanes : 1);
-    return view;
+    this.bytes += bytesOf(dtype) * parts * size * (view.lane > 0 ? this.#lanes : 1);
+    return { ...view, ...storage(dtype) };
   }
 }
 
@@ -135,13 +137,13 @@ export class Emission {
     slot = 0,
   ): HeldOperand[] {
     return this.#fusion.readings(step).map(({ tensor, primal, tangent }, k) => {
-      const { shape, size } = tensor;
+      const { shape } = tensor;
       const literal = constantValue(tensor);
       if (literal !== undefined) return { shape, literal };
       const name = (part: Part) => [...held].find(([[leaf, half]]) => leaf === tensor && half === part)?.[1];
       const names = { value: name("primal"), tangent: name("tangent") };
       const read = (part: Part, binding: number) =>
-        slots.bind(binding, "read", this.#placement.find(tensor, part), size);
+        slots.bind(binding, "read", this.#placement.find(tensor, part), tensor);
       return {
         shape,
         primal: primal && names.value === undefined ? read("primal", 2 * (slot + k)) : undefined,
@@ -313,7 +315,7 @@ export class Emission {
 function bindOutput({ tensor, mode }: Step, homes: Homes, slot: number, slots: Slots, parts = 1): Operand {
   const bind = (half: Part, binding: number): View | undefined => {
     const home = homes[half];
-    if (home) return slots.bind(binding, "overwrite", home, parts * tensor.size);
+    if (home) return slots.bind(binding, "overwrite", home, tensor, parts);
     return mode[half] ? { offset: 0, lane: 0, isHeld: true } : undefined;
   };
   return {
@@ -332,7 +334,7 @@ function bindSums({ step: { tensor }, homes }: Homed, output: Homes, slot: numbe
     const place = homes[half];
     if (place === undefined) return undefined;
     const inFirst = place.at === output[half]?.at;
-    const view = inFirst ? place.view : slots.bind(binding, "overwrite", place, tensor.size);
+    const view = inFirst ? place.view : slots.bind(binding, "overwrite", place, tensor);
     return { ...view, inFirst };
   };
   return { primal: bind(2 * slot, "primal"), tangent: bind(2 * slot + 1, "tangent") };

@@ -1,7 +1,7 @@
 import { ProblemError } from "./problem_error.ts";
 import { elementAt, size } from "./shape.ts";
 import { type Tensor, topological } from "./tensor.ts";
-import type { Values } from "./values.ts";
+import type { Shaped } from "./values.ts";
 
 /** Elements of a leaf, in each lane, that an operation indexes with: whole numbers from 0 on that are less than `below`. */
 export interface IndexBound {
@@ -40,7 +40,7 @@ function originOf(tensor: Tensor): { leaf: Tensor; offset: number; count: number
 /** @throws ProblemError naming the first element that is out of bounds; each lane has `lane` elements */
 export function assertWithin(
   name: string,
-  { data, shape }: Values,
+  { data, shape }: Shaped,
   bounds: readonly IndexBound[],
   lane: number,
 ): void {

@@ -3,7 +3,7 @@ import type { Arena } from "../gpu/arena.ts";
 import type { Block } from "../gpu/block.ts";
 import type { Fusion } from "./fusion.ts";
 import type { Schedule, Step } from "./schedule.ts";
-import { baseOf, parents, type Tensor } from "./tensor.ts";
+import { baseOf, bytesOf, parents, type Tensor } from "./tensor.ts";
 
 export type Part = "primal" | "tangent";
 
@@ -161,10 +161,11 @@ export class Placement {
 
 /** Elements from one lane of a computed value to the next, 0 where all share it, and bytes of all lanes. */
 export function extentOf(tensor: Tensor, part: Part, lanes: Lanes): { lane: number; bytes: number } {
-  if (!isLaned(tensor, part, lanes)) return { lane: 0, bytes: 4 * tensor.size };
+  const each = bytesOf(tensor.dtype);
+  if (!isLaned(tensor, part, lanes)) return { lane: 0, bytes: each * tensor.size };
   const lane = Math.ceil(tensor.size / 4) * 4;
   const count = part === "primal" ? (lanes.points ?? lanes.lanes) : lanes.lanes;
-  return { lane, bytes: 4 * lane * count };
+  return { lane, bytes: each * lane * count };
 }
 
 /** Does a tensor, or its tangent, differ from lane to lane? */

@@ -1,5 +1,14 @@
 import type { AdapterTraits } from "../../shaders/variants.ts";
-import { isPointwise, isSum, type Operand, parents, type Rule, type Tensor, topological } from "./tensor.ts";
+import {
+  isPointwise,
+  isSum,
+  type Operand,
+  parents,
+  type Rule,
+  storage,
+  type Tensor,
+  topological,
+} from "./tensor.ts";
 
 /** Kernels depend on the adapter, what they compute does not: this one stands for all. */
 const adapter: AdapterTraits = { kind: "software", buffers: 8 };
@@ -41,9 +50,9 @@ function code(rule: Rule, inputs: readonly Tensor[], shape: readonly number[]): 
     return `${rule.formula.functions ?? ""} ${rule.formula.value(factors)}`;
   }
   const out: Operand = { shape, primal: { offset: 0, lane: 0 } };
-  const operands = inputs.map(({ shape, source }): Operand => {
+  const operands = inputs.map(({ shape, source, dtype }): Operand => {
     if (source.kind === "constant") return { shape, literal: source.value };
-    return { shape, primal: { offset: 0, lane: 0 } };
+    return { shape, primal: { offset: 0, lane: 0, ...storage(dtype) } };
   });
   const call = { inputs: operands, out, adapter, lanes: 1 };
   const active = inputs.map(() => false);

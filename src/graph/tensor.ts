@@ -7,7 +7,15 @@ import type { AdapterTraits } from "../../shaders/variants.ts";
 import { HypergradError } from "../gpu/errors.ts";
 import { formatShape, type Shape, ShapeError, sameShape, size } from "./shape.ts";
 
-export type DType = "f32" | "i32";
+/** How elements are stored: as numbers, or `unorm8`, numbers from 0 to 1 in a byte each. */
+export type DType = "f32" | "i32" | "unorm8";
+
+/** What a view says of elements of that type. */
+export const storage = (dtype: DType | undefined): Pick<View, "isUnorm8"> =>
+  dtype === "unorm8" ? { isUnorm8: true } : {};
+
+/** Bytes of an element. */
+export const bytesOf = (dtype: DType): number => (dtype === "unorm8" ? 1 : 4);
 
 /**
  * How one kernel is asked to run: whether it writes its primal, its tangent, or both in one pass, and which inputs
@@ -66,6 +74,8 @@ interface Operation {
   readonly integers?: number;
   /** It indexes with those integers: they are less than this, and not negative. */
   readonly below?: number;
+  /** Inputs that the kernel also reads where they are `unorm8`. */
+  readonly bytes?: readonly number[];
   /** Of each input: is its primal read in this mode? */
   reads(mode: Mode): readonly boolean[];
   /** Cotangents of the inputs, as graph tensors; absent where the operation ends differentiation. */

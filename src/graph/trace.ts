@@ -2,19 +2,12 @@ import { align, Block, type Resource } from "../gpu/block.ts";
 import { assertWithin, type IndexBound, indexBounds } from "./index_bounds.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { assertResult, UndefinedOperand } from "./operands.ts";
+import { assertData, assertStatedData, type DataValues } from "./pixels.ts";
 import { ProblemError } from "./problem_error.ts";
 import { gradients } from "./reverse.ts";
 import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
 import { constant, type DType, leaf, type Tensor } from "./tensor.ts";
-import {
-  assertFinite,
-  assertStated,
-  assertValues,
-  called,
-  dtypeOf,
-  laneShape,
-  type Values,
-} from "./values.ts";
+import { assertFinite, called, laneShape, type Values } from "./values.ts";
 
 /** Named graph tensors, as a loss receives them. */
 export type Tensors<Names extends string = string> = Readonly<Record<Names, Tensor>>;
@@ -100,7 +93,7 @@ export interface DataLeaf {
    * Other numbers, as the buffer holds them. @throws ShapeError unless they have the same shape and type; ProblemError
    * where they are not finite, or out of bounds
    */
-  pack(given: Values): Float32Array | Int32Array;
+  pack(given: DataValues): ArrayBufferView;
 }
 
 type DataLeaves<D extends string> = Readonly<Record<D, DataLeaf>>;
@@ -108,15 +101,16 @@ type DataLeaves<D extends string> = Readonly<Record<D, DataLeaf>>;
 /**
  * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each. `of` says in errors
  * whose data it is.
- * @throws ShapeError where the parts are not as many as the lanes; ProblemError for what are no finite Values
+ * @throws ShapeError where the parts are not as many as the lanes; ProblemError for what are no finite
+ * Values nor Pixels
  */
 export function dataLeaves<D extends string>(
-  data: Readonly<Record<D, Values>>,
+  data: Readonly<Record<D, DataValues>>,
   lanes = 1,
   of = "data",
 ): { tensors: Tensors<D>; resources: [Tensor, Resource][]; arrays: DataLeaves<D> } {
-  assertStated(of, data);
-  const entries = Object.entries<Values>(data).map(
+  assertStatedData(of, data);
+  const entries = Object.entries<DataValues>(data).map(
     ([name, given]) => [name, dataLeaf(name, given, lanes, called(name, of))] as const,
   );
   return {
@@ -132,11 +126,14 @@ export function keepIndicesWithin(arrays: DataLeaves<string>, loss: Tensor): voi
   for (const array of Object.values(arrays)) array.keepWithin(bounds.get(array.tensor) ?? []);
 }
 
-function dataLeaf(name: string, given: Values, lanes: number, label: string): DataLeaf {
+function dataLeaf(name: string, given: DataValues, lanes: number, label: string): DataLeaf {
   assertFilled(label, given.shape);
   const shape = laneShape(name, given, lanes);
-  const [dtype, lane] = [dtypeOf(given), given.perLane ? align(size(shape), 4) : 0];
-  const spread = ({ data }: Values) => (given.perLane ? spreadOut(data, lanes, lane) : data);
+  const dtype = dtypeOf(given);
+  // A buffer takes whole words.
+  const length = given.perLane || dtype === "unorm8" ? align(size(shape), 4) : size(shape);
+  const lane = given.perLane ? length : 0;
+  const spread = ({ data }: DataValues) => spreadOut(data, given.perLane ? lanes : 1, length);
   const form = `${formatShape(given.shape)} of ${ARRAYS[dtype]}`;
   const initial = spread(given);
   let bounds: readonly IndexBound[] = [];
@@ -148,7 +145,7 @@ function dataLeaf(name: string, given: Values, lanes: number, label: string): Da
       assertWithin(label, given, bounds, size(shape));
     },
     pack(other) {
-      assertValues(label, other);
+      assertData(label, other);
       const found = `${formatShape(other.shape)} of ${ARRAYS[dtypeOf(other)]}`;
       if (found !== form) throw new ShapeError(`${label} is ${found}, the problem was stated with ${form}`);
       assertFinite(label, other);
@@ -158,15 +155,24 @@ function dataLeaf(name: string, given: Values, lanes: number, label: string): Da
   };
 }
 
-const ARRAYS: Readonly<Record<DType, string>> = { f32: "Float32Array", i32: "Int32Array" };
+const ARRAYS: Readonly<Record<DType, string>> = {
+  f32: "Float32Array",
+  i32: "Int32Array",
+  unorm8: "Uint8Array",
+};
+
+function dtypeOf({ data }: DataValues): DType {
+  if (data instanceof Uint8Array) return "unorm8";
+  return data instanceof Int32Array ? "i32" : "f32";
+}
 
 /** The parts of an array, `lane` elements from one to the next. */
-function spreadOut<T extends Float32Array | Int32Array>(parts: T, lanes: number, lane: number): T {
-  const length = parts.length / lanes;
-  if (length === lane) return parts;
-  const padded = (
-    parts instanceof Int32Array ? new Int32Array(lane * lanes) : new Float32Array(lane * lanes)
-  ) as T;
-  for (let l = 0; l < lanes; l++) padded.set(parts.subarray(l * length, (l + 1) * length), l * lane);
+function spreadOut(parts: DataValues["data"], lanes: number, lane: number): ArrayBufferView {
+  if (parts.length === lane * lanes) return parts;
+  const each = parts.BYTES_PER_ELEMENT;
+  const bytes = new Uint8Array(parts.buffer, parts.byteOffset, parts.byteLength);
+  const [from, to] = [bytes.length / lanes, lane * each];
+  const padded = new Uint8Array(to * lanes);
+  for (let l = 0; l < lanes; l++) padded.set(bytes.subarray(l * from, (l + 1) * from), l * to);
   return padded;
 }

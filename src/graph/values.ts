@@ -1,14 +1,18 @@
 import { kindOf } from "./kind.ts";
 import { ProblemError } from "./problem_error.ts";
 import { assertShape, elementAt, formatShape, type Shape, ShapeError, size } from "./shape.ts";
-import type { DType } from "./tensor.ts";
 
-/** Numbers with a shape, on the host. */
-export interface Values {
+/** An array on the host that fills a shape. */
+export interface Shaped {
   readonly shape: Shape;
-  readonly data: Float32Array | Int32Array;
+  readonly data: Float32Array | Int32Array | Uint8Array;
   /** The first axis is the lane: see `perLane`. */
   readonly perLane?: boolean;
+}
+
+/** Numbers with a shape, on the host. */
+export interface Values extends Shaped {
+  readonly data: Float32Array | Int32Array;
 }
 
 export type ValuesOf<Names extends string = string> = Readonly<Record<Names, Values>>;
@@ -41,16 +45,24 @@ export function assertValues(name: string, given: unknown): asserts given is Val
     throw new ProblemError(`${name} is ${kindOf(given)}: give values(numbers, shape)`);
   if (!(data instanceof Float32Array || data instanceof Int32Array)) {
     throw new ProblemError(
-      `${name} holds ${kindOf(data)}: write values(Float32Array.from(data), shape), or values(Int32Array.from(data), shape) for labels and other indices`,
+      `${name} holds ${kindOf(data)}: write values(Float32Array.from(data), shape), or values(Int32Array.from(data), shape) for labels and other indices; images that are data may be bytes, pixels(data, shape)`,
     );
   }
+  assertFills(name, { shape, data });
+}
+
+/** @throws ShapeError where so many numbers do not fill a shape */
+export function assertFills(
+  name: string,
+  { shape, data }: { readonly shape: Shape; readonly data: ArrayLike<unknown> },
+): void {
   if (data.length !== size(shape))
     throw new ShapeError(`${name} has ${data.length} numbers, which do not fill ${formatShape(shape)}`);
 }
 
 /** @throws ProblemError naming the first element that is NaN or infinite */
-export function assertFinite(name: string, { data, shape }: Values): void {
-  if (data instanceof Int32Array) return;
+export function assertFinite(name: string, { data, shape }: Shaped): void {
+  if (!(data instanceof Float32Array)) return;
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
     throw new ProblemError(`${name} is ${data[i]} at ${elementAt(shape, i)}: give finite numbers`);
@@ -62,10 +74,19 @@ export function assertFinite(name: string, { data, shape }: Values): void {
  * Values, do not fill their shape or are not finite
  */
 export function assertStated(of: string, record: unknown): asserts record is ValuesOf {
+  assertNamed(of, record, assertValues);
+}
+
+/** The same, where `check` says what else each may be. */
+export function assertNamed(
+  of: string,
+  record: unknown,
+  check: (name: string, given: unknown) => void,
+): asserts record is Readonly<Record<string, Shaped>> {
   if (typeof record !== "object" || record === null)
     throw new ProblemError(`${of} is ${kindOf(record)}: give values by name`);
   for (const [name, given] of Object.entries(record)) {
-    assertValues(called(name, of), given);
+    check(called(name, of), given);
     assertFinite(called(name, of), given);
   }
 }
@@ -76,12 +97,12 @@ export function called(name: string, of: string): string {
 }
 
 /** Numbers of which each lane has its own part, [lanes × …]; a loss sees the part. */
-export function perLane(given: Values): Values {
+export function perLane<V extends Shaped>(given: V): V {
   return { ...given, perLane: true };
 }
 
 /** The shape of what one lane sees. @throws ShapeError where the parts are not as many as the lanes */
-export function laneShape(name: string, { shape, perLane }: Values, lanes: number): Shape {
+export function laneShape(name: string, { shape, perLane }: Shaped, lanes: number): Shape {
   const [parts, ...rest] = shape;
   if (!perLane) return shape;
   if (parts !== lanes) {
@@ -114,8 +135,4 @@ export function zeros(shape: Shape): Values {
 
 export function scalar(value: number): Values {
   return filled([], value);
-}
-
-export function dtypeOf({ data }: Values): DType {
-  return data instanceof Int32Array ? "i32" : "f32";
 }

@@ -38,12 +38,15 @@ export function laneProblems(
     ...first!,
     parameters: stack((spec) => spec.parameters, differs.parameters),
     hyper: stack((spec) => spec.hyper, differs.hyper),
-    inner: { ...first!.inner, data: stack((spec) => spec.inner.data!, differs.data) },
-    outer: { ...first!.outer, data: stack((spec) => spec.outer.data!, differs.data) },
+    inner: { ...first!.inner, data: stack((spec) => dataOf(spec.inner), differs.data) },
+    outer: { ...first!.outer, data: stack((spec) => dataOf(spec.outer), differs.data) },
     lanes: count,
   });
   return { single: specs.map((spec) => bilevel(spec)), together };
 }
+
+/** The kinds have no pixels. */
+const dataOf = (level: Spec["inner" | "outer"]) => level.data as Named;
 
 /** Values [lanes × …] of what each lane has. */
 export function stacked(lanes: readonly Named[]): Record<string, Values> {
@@ -95,12 +98,12 @@ function specOf(kind: Kind, index: number, setting: LaneSetting, differs: Differ
     constraints,
     inner: {
       ...inner,
-      data: vary(inner.data, differs.data, 0.1),
+      data: vary(dataOf(inner), differs.data, 0.1),
       steps,
       optimizer:
         setting.optimizer ??
         (learnRates ? sgd<string>({ lr: "eta", momentum: "mu" }) : sgd<string>({ lr: 0.2, momentum: 0.5 })),
     },
-    outer: { ...outer, data: vary(outer.data, differs.data, 0.1) },
+    outer: { ...outer, data: vary(dataOf(outer), differs.data, 0.1) },
   };
 }

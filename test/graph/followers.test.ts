@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Arena } from "../../src/gpu/arena.ts";
 import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
@@ -14,35 +14,14 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import { dataLeaves, Leaves } from "../../src/graph/trace.ts";
 import { type Values, values, zeros } from "../../src/graph/values.ts";
 import { followerCases } from "../support/cases/followers.ts";
-import { errorsOf } from "../support/errors.ts";
-import { forcedVariants } from "../support/forced.ts";
-import { withGpu } from "../support/gpu.ts";
-import { answer, blank, graphLoss } from "../support/programs.ts";
-import { reference } from "../support/reference.ts";
+import { testByEveryVariant } from "../support/every_variant.ts";
+import { blank, graphLoss } from "../support/programs.ts";
 import { sample } from "../support/sample.ts";
 
-const gpu = withGpu(
-  (adapter) =>
-    `operations that follow in the kernel of a product, a convolution or a pool: ${followerCases.length} functions by ` +
-    `${Object.keys(forcedVariants(gpu())).length} variants against float64, on ${adapter}`,
+const gpu = testByEveryVariant(
+  "operations that follow in the kernel of a product, a convolution or a pool",
+  followerCases,
 );
-
-describe.each(followerCases.map((kase) => [kase.name, kase] as const))("%s", (_name, kase) => {
-  test("agrees with float64 by every variant", async () => {
-    const at = sample(kase);
-    const exact = reference(kase, at);
-    const traits = gpu().traits;
-    for (const [name, variants] of Object.entries(forcedVariants(gpu()))) {
-      const adapter = { ...traits, variants };
-      for (const primal of [true, false]) {
-        const [found] = await answer(gpu(), kase, at, [{ seeds: "both", primal }], adapter);
-        const errors = errorsOf(found!, exact, "both", at);
-        for (const part of ["value", "gradient", "jvp", "hvp"] as const)
-          expect(errors[part], `${part}, ${name}`).toBeLessThanOrEqual(kase.budget[part]);
-      }
-    }
-  });
-});
 
 test("no kernel binds more buffers than the adapter has, nor one to write twice", () => {
   for (const kase of followerCases) {

@@ -39,7 +39,11 @@ export function reference(
     both: along(),
   };
   const fixed = Object.entries(data).map(
-    ([name, { shape, data }]) => [name, HyperDual.of(shape, data)] as const,
+    ([name, { shape, data }]) =>
+      [
+        name,
+        HyperDual.of(shape, data instanceof Uint8Array ? Array.from(data, (b) => b / 255) : data),
+      ] as const,
   );
 
   for (let lane = 0; lane < lanes; lane++) {

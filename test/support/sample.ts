@@ -1,5 +1,6 @@
+import type { DataValues } from "../../src/graph/pixels.ts";
 import { size } from "../../src/graph/shape.ts";
-import { type ValuesOf, values } from "../../src/graph/values.ts";
+import { values } from "../../src/graph/values.ts";
 import { Random } from "../../src/random.ts";
 import type { Case } from "./cases/case.ts";
 import type { Vector } from "./reference.ts";
@@ -9,7 +10,7 @@ export interface Sample {
   readonly lanes: number;
   readonly point: Vector;
   readonly tangent: Vector;
-  readonly data: ValuesOf;
+  readonly data: Readonly<Record<string, DataValues>>;
 }
 
 /** A random point in the case's ranges, another in each lane, and a random tangent; the same every time. */

@@ -69,6 +69,7 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d",
     slots: 3,
+    bytes: [0],
     reads: productReads,
     goesOn: () => ({ byElement: true, byRow: false }),
     kernel: ({ inputs: [x, weight, bias], out, ...where }, mode) => ({
@@ -106,6 +107,7 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
 function weightGradient(conv: Conv, x: Tensor, y: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to weights",
+    bytes: [0],
     reads: productReads,
     parts: (mode, where) => convWeightParts(conv, variantOf("weight gradient", conv, mode, where)),
     kernel: ({ inputs: [x, y], out, ...where }, mode) => ({

@@ -1,13 +1,15 @@
 import { gather as gatherShader, type Rows, scatter as scatterShader } from "../../../shaders/gather.ts";
 import { linearGrid } from "../../../shaders/operand.ts";
+import { inVectors } from "../../../shaders/width.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError, size } from "../shape.ts";
-import type { DType, Rule, Tensor } from "../tensor.ts";
+import type { DType, Operand, Rule, Tensor } from "../tensor.ts";
+import { widen } from "./widen.ts";
 
 /**
  * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x): data with others is refused,
- * and where one comes up on the GPU the row is NaN, or -1 of integers. @throws ShapeError
+ * and where one comes up on the GPU the row is NaN, -1 of integers, or 0 of pixels. @throws ShapeError
  */
 export function gather(x: Tensor, index: Tensor): Tensor {
   assertTensors("gather", x, index);
@@ -18,18 +20,33 @@ export function gather(x: Tensor, index: Tensor): Tensor {
     );
   }
   const table: Rows = { rows, width: x.size / rows, count: index.size };
-  return apply(gatherRule(table, x.dtype), [x, index], [index.size, ...x.shape.slice(1)], x.dtype);
+  const shape = [index.size, ...x.shape.slice(1)];
+  if (x.dtype === "unorm8" && table.width % WORD > 0) return gather(widen(x), index);
+  return apply(gatherRule(table, x.dtype), [x, index], shape, x.dtype);
 }
 
-function gatherRule(table: Rows, type: DType): Rule {
+/** Bytes of a word, as which bytes are moved. */
+const WORD = 4;
+
+const inWords = ({ primal, ...rest }: Operand): Operand => ({
+  ...rest,
+  ...(primal && { primal: { ...inVectors(primal, WORD), isUnorm8: undefined } }),
+});
+
+function gatherRule(table: Rows, dtype: DType): Rule {
   return {
     name: "gather",
+    bytes: [0],
     integers: 1,
     below: table.rows,
     reads: ({ primal }) => [primal, true],
     kernel({ inputs: [x, index], out }) {
       const count = size(out.shape);
-      return { code: gatherShader(table, type, x!, index!, out), grid: linearGrid(count), flops: 0 };
+      if (dtype !== "unorm8")
+        return { code: gatherShader(table, dtype, x!, index!, out), grid: linearGrid(count), flops: 0 };
+      const words = { ...table, width: table.width / WORD };
+      const code = gatherShader(words, "u32", inWords(x!), index!, inWords(out));
+      return { code, grid: linearGrid(count / WORD), flops: 0 };
     },
     vjp: ([x, index], _output, cotangent) => [
       apply(scatterRule(table), [cotangent, index!], x!.shape),

@@ -11,7 +11,7 @@ import type { AdapterTraits } from "../../../shaders/variants.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
+import { type DType, type KernelCall, type Mode, type Rule, storage, type Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 
@@ -38,7 +38,8 @@ export function matmul(
     const shown = `${formatShape(a.shape)}${transposeA ? "ᵀ" : ""} · ${formatShape(b.shape)}${transposeB ? "ᵀ" : ""}`;
     throw new ShapeError(`matmul: ${shown}${bias ? ` + ${formatShape(bias.shape)}` : ""} do not fit`);
   }
-  const product: Product = { m: m!, n: n!, k: k!, transposeA, transposeB };
+  const stored = [a.dtype, b.dtype] as const;
+  const product: Product = { m: m!, n: n!, k: k!, transposeA, transposeB, stored };
   return apply(rule(product), bias ? [a, b, bias] : [a, b], [m!, n!]);
 }
 
@@ -54,6 +55,8 @@ interface Product {
   readonly k: number;
   readonly transposeA: boolean;
   readonly transposeB: boolean;
+  /** How the factors are. */
+  readonly stored: readonly [DType, DType];
 }
 
 function rule(product: Product): Rule {
@@ -61,6 +64,7 @@ function rule(product: Product): Rule {
   return {
     name: "matmul",
     slots: 3,
+    bytes: [0, 1],
     reads: productReads,
     ...(transposeA &&
       m > 1 && { beside: { sumsOf: 0, isWorthwhile: (adapter) => addsRowsAsFast(product, adapter) } }),
@@ -133,8 +137,8 @@ function matmulShape(
 
 /** The shape before anything has its place: whether a tile is in parts, or should hold rows, goes by no more than this. */
 function unboundShape(product: Product, mode: Mode, lanes: number): MatmulShape {
-  const inputs = mode.active.map((active) => ({
-    ...{ shape: [], primal: unbound },
+  const inputs = mode.active.map((active, k) => ({
+    ...{ shape: [], primal: { ...unbound, ...storage(product.stored[k]) } },
     ...(active && { tangent: unbound }),
   }));
   return matmulShape(product, { inputs, out: { shape: [] }, lanes }, mode);

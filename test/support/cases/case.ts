@@ -1,3 +1,4 @@
+import type { DataValues } from "../../../src/graph/pixels.ts";
 import type { Shape } from "../../../src/graph/shape.ts";
 import { type Values, values } from "../../../src/graph/values.ts";
 import type { Operations } from "../operations.ts";
@@ -24,8 +25,8 @@ export interface Case {
   readonly parameters: Named<Shape>;
   /** The shapes of α. */
   readonly hyper?: Named<Shape>;
-  /** Given integers, or the shape of random weights in [0.5, 1.5]. */
-  readonly data?: Named<Values | Shape>;
+  /** Given integers or pixels, or the shape of random weights in [0.5, 1.5]. */
+  readonly data?: Named<DataValues | Shape>;
   readonly lanes?: number;
   /** Where inputs lie; [-1.5, 1.5] unless told. */
   readonly range?: Named<readonly [number, number]>;
