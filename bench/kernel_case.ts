@@ -13,12 +13,13 @@ import { square } from "../src/graph/operations/elementwise.ts";
 import { add } from "../src/graph/operations/linear_combination.ts";
 import { mul } from "../src/graph/operations/multiply.ts";
 import { sum } from "../src/graph/operations/reduce.ts";
+import { type DataValues, pixels } from "../src/graph/pixels.ts";
 import type { Target } from "../src/graph/placement.ts";
 import { Program } from "../src/graph/program.ts";
 import { type Shape, size } from "../src/graph/shape.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { dataLeaves, type Tensors } from "../src/graph/trace.ts";
-import { type Values, values, zeros } from "../src/graph/values.ts";
+import { values, zeros } from "../src/graph/values.ts";
 import { Random } from "../src/random.ts";
 
 /** Which halves a kernel computes. */
@@ -58,7 +59,12 @@ export interface Indices {
   readonly below: number;
 }
 
-type Input = Shape | Indices;
+/** Images that stay bytes. */
+export interface Images {
+  readonly pixels: Shape;
+}
+
+type Input = Shape | Indices | Images;
 
 /**
  * An operation as one case a mode. `active` inputs carry the tangent. `bytes` stands in where the kernel reads
@@ -133,7 +139,7 @@ function kernel<N extends string>(
 ): readonly Dispatch[] {
   const random = new Random(1);
   const entries = Object.entries<Input>(inputs).map(([key, input]) => [key, fill(input, random)] as const);
-  const data = Object.fromEntries(entries) as Record<N, Values>;
+  const data = Object.fromEntries(entries) as Record<N, DataValues>;
   const { tensors, resources } = dataLeaves(data);
   const result = output(tensors);
   const target = (part: Half): Target => ({
@@ -165,9 +171,13 @@ function kernel<N extends string>(
   return dispatches;
 }
 
-function fill(input: Input, random: Random): Values {
+function fill(input: Input, random: Random): DataValues {
   if ("below" in input) {
     return values(Int32Array.from({ length: input.count }, () => random.integer(input.below)));
+  }
+  if ("pixels" in input) {
+    const bytes = Uint8Array.from({ length: size(input.pixels) }, () => random.integer(256));
+    return pixels(bytes, input.pixels);
   }
   return values(drawn(size(input), random), input);
 }

@@ -19,17 +19,26 @@ const plain: readonly Mode[] = ["primal"];
 
 const backward = (loss: Tensor, leaf: Tensor): Tensor => gradients(sum(loss), [leaf])[0]!;
 
-/** x [n×i] · wᵀ [i×o] + b, and the gradient of w; `deep` layers have an x that carries a tangent, and a gradient of x. */
-const layer = (n: number, i: number, o: number, { deep = false } = {}): KernelCase[] => {
-  const x = [n, i];
+/**
+ * x [n×i] · wᵀ [i×o] + b, and the gradient of w; `deep` layers have an x that carries a tangent, and a gradient of x; those
+ * of `images` an x of bytes.
+ */
+const layer = (n: number, i: number, o: number, { deep = false, images = false } = {}): KernelCase[] => {
+  const x = images ? { pixels: [n, i] } : [n, i];
+  const of = images ? " pixels" : "";
   const w = [o, i];
   const u = [n, o];
-  const forward = operation(`dense ${n}×${i}·${i}×${o}`, { x, w, b: [o] }, ({ x, w, b }) => dense(x, w, b), {
-    modes: all,
-    active: deep ? ["x", "w", "b"] : ["w", "b"],
-  });
+  const forward = operation(
+    `dense ${n}×${i}${of}·${i}×${o}`,
+    { x, w, b: [o] },
+    ({ x, w, b }) => dense(x, w, b),
+    {
+      modes: all,
+      active: deep ? ["x", "w", "b"] : ["w", "b"],
+    },
+  );
   const byWeight = operation(
-    `weight gradient ${o}×${n}·${n}×${i}`,
+    `weight gradient ${o}×${n}·${n}×${i}${of}`,
     { u, x },
     ({ u, x }) => matmul(u, x, { transposeA: true }),
     { modes: all, active: deep ? ["u", "x"] : ["u"] },
@@ -185,6 +194,8 @@ const vectors = (p: number): KernelCase[] => {
 const common: readonly KernelCase[] = [
   ...layer(1000, 784, 10),
   ...layer(5000, 784, 10),
+  ...layer(1000, 784, 10, { images: true }),
+  ...layer(5000, 784, 10, { images: true }),
   ...layer(1000, 784, 64),
   ...layer(1000, 64, 10, { deep: true }),
   ...product(512),

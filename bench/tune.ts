@@ -6,8 +6,9 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { type ConvVariant, convCandidates, convClass } from "../shaders/conv.ts";
 import { type MatmulTile, matmulCandidates, matmulClass } from "../shaders/matmul.ts";
+import { range } from "../shaders/range.ts";
 import type { Variants } from "../shaders/variants.ts";
-import { openForTiming, passTime } from "../src/diagnostics/measure.ts";
+import { median, openForTiming, passTime } from "../src/diagnostics/measure.ts";
 import { Sequence } from "../src/gpu/dispatch.ts";
 import { Executable } from "../src/gpu/executable.ts";
 import { adapterClass, ownTuning, readTable } from "../src/gpu/tuned.ts";
@@ -56,7 +57,7 @@ interface Row extends Omit<Question, "candidates"> {
   readonly name: string;
   readonly mode: string;
   readonly tried: number;
-  /** Microseconds, at its fastest, of the variant that is taken without tuning, and of the best. */
+  /** Microseconds of the variant that is taken without tuning, and of the best. */
   readonly untuned: number;
   readonly tuned: number;
   readonly variant: Variant;
@@ -111,7 +112,8 @@ interface Contestant {
   readonly variant: Variant;
   readonly executable: Executable;
   readonly pass: readonly Sequence[];
-  fastest: number;
+  /** Microseconds in each round. */
+  readonly times: number[];
 }
 
 async function tune(kase: KernelCase, { kernel, shapeClass, candidates }: Question): Promise<Row> {
@@ -133,26 +135,32 @@ async function tune(kase: KernelCase, { kernel, shapeClass, candidates }: Questi
         continue;
       }
       const repeats = Math.ceil(passMicroseconds / Math.max(1, await passTime(executable, [sequence])));
-      contestants.push({ variant, executable, pass: Array(repeats).fill(sequence), fastest: Infinity });
+      contestants.push({ variant, executable, pass: Array(repeats).fill(sequence), times: [] });
     }
-    // In turns, so that all meet the same disturbances; what was reached once is what a variant can do.
     for (let round = 0; round < rounds; round++) {
-      for (const each of contestants)
-        each.fastest = Math.min(
-          each.fastest,
-          (await passTime(each.executable, each.pass)) / each.pass.length,
-        );
+      for (const { executable, pass, times } of contestants)
+        times.push((await passTime(executable, pass)) / pass.length);
     }
   } finally {
     for (const { executable } of contestants) executable.destroy();
   }
-  const [untuned] = contestants;
-  const best = contestants.reduce((a, b) => (b.fastest < a.fastest ? b : a));
-  const { variant, fastest } = untuned!.fastest > WORTHWHILE * best.fastest ? best : untuned!;
+  // A machine that others use is slow for seconds at a time: what counts is a variant's share of its round.
+  const means = range(rounds).map((round) => mean(contestants.map(({ times }) => times[round]!)));
+  const timed = contestants.map(({ variant, times }) => ({
+    variant,
+    time: median(means) * median(times.map((time, round) => time / means[round]!)),
+  }));
+  const [untuned] = timed;
+  const best = timed.reduce((a, b) => (b.time < a.time ? b : a));
+  const { variant, time } = untuned!.time > WORTHWHILE * best.time ? best : untuned!;
   return {
-    ...{ kernel, shapeClass, name: kase.name, mode: kase.mode, tried: contestants.length },
-    ...{ untuned: untuned!.fastest, tuned: fastest, variant },
+    ...{ kernel, shapeClass, name: kase.name, mode: kase.mode, tried: timed.length },
+    ...{ untuned: untuned!.time, tuned: time, variant },
   };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** What the last of the dispatches writes. */

@@ -1,3 +1,4 @@
+import type { View } from "../operand.ts";
 import { type AdapterTraits, magnitude } from "../variants.ts";
 import { factors, type MatmulShape, terms } from "./product.ts";
 import { type RegisterTile, registerGrid } from "./register_tile.ts";
@@ -25,8 +26,14 @@ const adapters = {
   },
 } as const;
 
-/** The length of a vector read's code in multiply-adds: along the sum, and across it. */
-const READ_LENGTH = { along: 24, across: 40 };
+/** The length of a vector read's code in multiply-adds: along the sum, across it, and of a word of bytes. */
+const READ_LENGTH = { along: 24, across: 40, word: 16 };
+
+/** The price in multiply-adds of an element's way out of a word. */
+const UNPACK = 1;
+
+/** Bytes become floats where they are used, and leave registers to so many times as many sums, and a turn as much longer. */
+const ROOM_OF_BYTES = 1.4;
 
 /** The prices in multiply-adds of a broadcast, and of a sum's way from memory and back, once a turn of the loop. */
 const BROADCAST = 1;
@@ -40,8 +47,9 @@ const TRIED = 1.5;
 
 /** The class of a product: how its factors lie, which halves it computes, and its magnitudes. */
 export function matmulClass(shape: MatmulShape): string {
-  const { m, n, k, lanes, aCol, bCol } = shape;
-  const layout = `${aCol === 1 ? "A" : "Aᵀ"}·${bCol === 1 ? "B" : "Bᵀ"}`;
+  const { m, n, k, lanes, aCol, bCol, a, b } = shape;
+  const kept = (view: View) => (view.isUnorm8 ? "₈" : "");
+  const layout = `A${kept(a)}${aCol === 1 ? "" : "ᵀ"}·B${kept(b)}${bCol === 1 ? "" : "ᵀ"}`;
   const halves = terms(shape).map(([, left, right]) => `${left}·${right}`);
   return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}${lanes > 1 ? `, ${magnitude(lanes)} lanes` : ""}`;
 }
@@ -89,10 +97,11 @@ function* pricedTiles(
     adapters[adapter.kind === "swiftshader" ? adapter.kind : "lavapipe"];
   const outputs = Number(shape.primal) + Number(shape.tangent);
   const isSmall = shape.m * shape.n * shape.k * shape.lanes < WORTH_COMPILING;
-  const most = (by: keyof typeof sums) => Math.max(1, (isSmall ? 8 : tried * sums[by]) / outputs);
+  const used = factors(shape);
+  const room = tried * (used.some(({ view }) => view.isUnorm8) ? ROOM_OF_BYTES : 1);
+  const most = (by: keyof typeof sums) => Math.max(1, (isSmall ? 8 : room * sums[by]) / outputs);
   // A subgroup is a workgroup only where the driver is known to fill it.
   const size = adapter.kind === "software" ? undefined : adapter.subgroupSize;
-  const used = factors(shape);
   const products = terms(shape).length;
 
   /** Of what a thread does for one term of the sum, as multiply-adds: the time, and the length of the code. */
@@ -104,15 +113,16 @@ function* pricedTiles(
       if (f.axis === shared) time += count * ((element + read) / size! + BROADCAST);
       else {
         const width = readWidth(shape, f, { count, depth: unroll });
-        time += count * (element + read / width);
-        length += (count / width) * (f.along === 1 ? READ_LENGTH.along : READ_LENGTH.across);
+        const { isUnorm8 } = f.view;
+        time += count * (isUnorm8 ? (element + read) / width + UNPACK : element + read / width);
+        length += (count / width) * READ_LENGTH[isUnorm8 ? "word" : f.along === 1 ? "along" : "across"];
       }
     }
     return { time, length };
   };
   const priced = (tile: RegisterTile | SubgroupTile, [x, y]: [number, number]) => {
     const { time, length } = price(tile, tile.memory === "subgroup" ? tile.shared : undefined);
-    const isLong = length * tile.unroll > tried * turn;
+    const isLong = length * tile.unroll > room * turn;
     return isLong ? [] : [{ tile, cost: Math.ceil((x * y * shape.lanes) / 2) * time }];
   };
   for (let rows = 1; rows <= Math.min(16, shape.m); rows++) {
