@@ -5,6 +5,7 @@ import { assertFills, assertNamed, assertValues, type Shaped, type Values } from
 
 /** Numbers from 0 to 1 in steps of 1/255, a byte each: images in a quarter of the memory. */
 export interface Pixels extends Shaped {
+  readonly kind: "pixels";
   readonly data: Uint8Array;
 }
 
@@ -27,8 +28,10 @@ export function pixels(images: Uint8Array | Uint8ClampedArray | Float32Array, sh
   const stated = shape ?? [images.length];
   assertShape(stated);
   assertFills("pixels", { shape: stated, data: images });
-  if (isFloat) return { shape: stated, data: rounded(images, stated) };
-  return { shape: stated, data: new Uint8Array(images.buffer, images.byteOffset, images.length) };
+  const data = isFloat
+    ? rounded(images, stated)
+    : new Uint8Array(images.buffer, images.byteOffset, images.length);
+  return { kind: "pixels", shape: stated, data };
 }
 
 function rounded(images: Float32Array, shape: Shape): Uint8Array {
@@ -46,8 +49,8 @@ function rounded(images: Float32Array, shape: Shape): Uint8Array {
 }
 
 const isPixels = (given: unknown): given is Pixels => {
-  const { shape, data } = (given ?? {}) as Partial<Pixels>;
-  return Array.isArray(shape) && data instanceof Uint8Array;
+  const { kind, shape, data } = (given ?? {}) as Partial<Pixels>;
+  return kind === "pixels" && Array.isArray(shape) && data instanceof Uint8Array;
 };
 
 /** Like `assertValues`, for what data may be. @throws ProblemError, ShapeError */
