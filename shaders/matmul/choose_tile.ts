@@ -3,7 +3,7 @@ import { type AdapterTraits, magnitude } from "../variants.ts";
 import { factors, type MatmulShape, terms } from "./product.ts";
 import { type RegisterTile, registerGrid } from "./register_tile.ts";
 import { ROW_SUM_BYTES } from "./row_sums.ts";
-import { type SharedTile, sharedGroups } from "./shared_tile.ts";
+import { type SharedTile, sharedBytes, sharedGroups } from "./shared_tile.ts";
 import { type SubgroupTile, subgroupGrid } from "./subgroup_tile.ts";
 import { readWidth } from "./vector_reads.ts";
 
@@ -54,16 +54,31 @@ export function matmulClass(shape: MatmulShape): string {
   return `${layout} ${halves.join("+")} ${[m, k, n].map(magnitude).join("×")}${lanes > 1 ? `, ${magnitude(lanes)} lanes` : ""}`;
 }
 
-/** Does a thread hold whole rows of the product? */
-export const holdsRows = ({ n }: MatmulShape, tile: MatmulTile): boolean =>
-  tile.cols >= n && (tile.memory === "register" || (tile.memory === "subgroup" && tile.shared === "col"));
+/** Shared memory that WebGPU promises a workgroup. */
+const SHARED_BYTES = 16384;
+
+/** The longest row that a thread holds. */
+const LONGEST_ROW = 16;
+
+/** Does a thread hold whole rows of the product, or can a workgroup that has them in shared memory give it some? */
+export function holdsRows(shape: MatmulShape, tile: MatmulTile): boolean {
+  const { n } = shape;
+  if (n > LONGEST_ROW) return false;
+  if (tile.memory !== "shared")
+    return tile.cols >= n && (tile.memory === "register" || tile.shared === "col");
+  const bytes = sharedBytes(shape, tile);
+  return tile.parts === 1 && tile.cols * tile.colThreads >= n && bytes.factors + bytes.rows <= SHARED_BYTES;
+}
 
 /** The tile for a shape: the tuned one of its class, or the one that should be the fastest, of those that may do. */
 export function chooseMatmulTile(shape: MatmulShape, adapter: AdapterTraits): MatmulTile {
   const mayDo = (tile: MatmulTile) => shape.rows === undefined || holdsRows(shape, tile);
   const tuned = adapter.variants?.matmul(shape);
   if (tuned !== undefined && mayDo(tuned)) return tuned;
-  if (adapter.kind === "hardware" && shape.rows === undefined) return hardwareTile(shape);
+  if (adapter.kind === "hardware") {
+    const tile = hardwareTile(shape);
+    if (mayDo(tile)) return tile;
+  }
   // Where factors stand so that nothing is read in vectors, a turn may be too long for every tile that may do.
   let best: MatmulTile = { memory: "register", rows: 1, cols: shape.n, threads: 64, unroll: 1 };
   let least = Infinity;
@@ -169,12 +184,13 @@ function hardwareTile(shape: MatmulShape): SharedTile {
 const mostParts = (shape: MatmulShape, tile: SharedTile) =>
   Math.max(1, Math.min(Math.floor(WANTED / groupsOf(shape, tile)), Math.floor(shape.k / LEAST_TERMS)));
 
-/** Terms at a time of which all factors' tiles fit the 16 KiB of shared memory that WebGPU promises, beside sums of rows. */
+/** Terms at a time of which all factors' tiles fit the shared memory, beside rows where they may be held, and sums of rows. */
 function deepest(shape: MatmulShape, tile: Omit<SharedTile, "memory" | "depth" | "parts">): number {
-  const row = tile.rows * tile.rowThreads + 1;
-  const col = tile.cols * tile.colThreads + 1;
-  const term = factors(shape).reduce((sum, { axis }) => sum + (axis === "row" ? row : col), 0);
-  return [16, 8, 4].find((depth) => 4 * term * depth <= 16384 - ROW_SUM_BYTES) ?? 2;
+  const fits = (depth: number) => {
+    const bytes = sharedBytes(shape, { ...tile, memory: "shared", depth, parts: 1 });
+    return bytes.factors + (shape.n > LONGEST_ROW ? 0 : bytes.rows) <= SHARED_BYTES - ROW_SUM_BYTES;
+  };
+  return [16, 8, 4].find(fits) ?? 2;
 }
 
 /** Blocks of 1 to 8 outputs a side for 64 or 256 threads, whole and in parts. */

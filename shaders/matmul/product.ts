@@ -32,7 +32,7 @@ export interface MatmulShape {
   dsum?: SecondView;
   /** What is done with each element. */
   after?: readonly Epilogue[];
-  /** What is done with each row; a thread then has to hold whole ones. */
+  /** What is done with each row; a thread, or a workgroup, then has to hold whole ones. */
   rows?: readonly RowOperation[];
   /** Compute the product? */
   primal: boolean;
@@ -203,13 +203,19 @@ ${rowOperations(c, i, sides)}`,
 /** WGSL of what is done with row `row + i`. */
 function rowOperations(c: MatmulShape, i: number, sides: Sides): string {
   if (c.rows === undefined) return "";
-  const name = (prefix: string, sum: string) => join(c.n, (j) => `let ${prefix}${j} = ${sum}${i}_${j};`);
   return `  ${c.m % sides.row ? `if (row + ${i} < ${c.m}) ` : ""}{
     let i = row + ${i};
-    ${c.primal ? name("z", "s") : ""}
-    ${c.tangent ? name("d_z", "t") : ""}
-    ${c.rows.map(({ body }) => `{ ${body} }`).join("\n    ")}
+    ${onRow(c, (sum, j) => `${sum}${i}_${j}`)}
   }`;
+}
+
+/** WGSL of what is done with row `i`, of which `element` is WGSL for the sums. */
+export function onRow(c: MatmulShape, element: (sum: "s" | "t", j: number) => string): string {
+  const name = (prefix: string, sum: "s" | "t") =>
+    join(c.n, (j) => `let ${prefix}${j} = ${element(sum, j)};`);
+  return `${c.primal ? name("z", "s") : ""}
+    ${c.tangent ? name("d_z", "t") : ""}
+    ${(c.rows ?? []).map(({ body }) => `{ ${body} }`).join("\n    ")}`;
 }
 
 export const over = (width: number) => (width === 1 ? "" : ` / ${width}`);

@@ -8,6 +8,7 @@ import {
   factors,
   lines,
   type MatmulShape,
+  onRow,
   read,
   stores,
   sums,
@@ -60,6 +61,7 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
   return wgsl`${bindings(c, () => 1, 1)}
 ${declareRowSums(c, { threads: size, width: 1, together: true })}
 ${used.map((f) => `var<workgroup> ${f.name}Tile: array<f32, ${pitch[f.axis] * depth}>;`).join("\n")}
+${(c.rows ? sumsOf(c) : []).map((sum) => `var<workgroup> ${sum}Rows: array<f32, ${side.row * rowPitch(c)}>;`).join("\n")}
 
 @compute @workgroup_size(${colThreads}, ${rowThreads})
 fn main(
@@ -100,9 +102,43 @@ ${accumulate(c, { rows, cols, length: 1, inner: "col", element: (name, i) => `${
     workgroupBarrier();
   }
 #endif
-${stores(c, rows, cols, 1, side, parts)}
+${stores({ ...c, rows: undefined }, rows, cols, 1, side, parts)}
+${c.rows === undefined ? "" : onRows(c, tile)}
 }
 `;
+}
+
+/** Elements from one row to the next in shared memory: odd, so that neighbouring rows begin in different banks. */
+const rowPitch = ({ n }: Pick<MatmulShape, "n">) => n | 1;
+
+const sumsOf = ({ primal, tangent }: Pick<MatmulShape, "primal" | "tangent">) =>
+  [primal && ("s" as const), tangent && ("t" as const)].filter((sum) => sum !== false);
+
+/** Bytes of shared memory for the factors, and for the rows of which something is done. */
+export function sharedBytes(
+  c: MatmulShape,
+  tile: SharedTile,
+): { readonly factors: number; readonly rows: number } {
+  const side = { row: tile.rows * tile.rowThreads, col: tile.cols * tile.colThreads };
+  const term = factors(c).reduce((sum, { axis }) => sum + side[axis] + 1, 0);
+  return { factors: 4 * term * tile.depth, rows: 4 * sumsOf(c).length * side.row * rowPitch(c) };
+}
+
+/** WGSL that gathers whole rows, and does what is done with each, a thread for a row. */
+function onRows(c: MatmulShape, { rows, cols, rowThreads, colThreads }: SharedTile): string {
+  const pitch = rowPitch(c);
+  const gather = (i: number, j: number) => {
+    const place = `(local.y + ${i * rowThreads}) * ${pitch} + col + ${j * colThreads}`;
+    return `if (col + ${j * colThreads} < ${c.n}) { ${sumsOf(c)
+      .map((sum) => `${sum}Rows[${place}] = ${sum}${i}_${j};`)
+      .join(" ")} }`;
+  };
+  return `${lines(rows, (i) => lines(cols, (j) => gather(i, j)))}
+  workgroupBarrier();
+  for (var own = thread; own < min(${rows * rowThreads}u, ${c.m}u - firstRow); own += ${rowThreads * colThreads}) {
+    let i = firstRow + own;
+    ${onRow(c, (sum, j) => `${sum}Rows[own * ${pitch} + ${j}]`)}
+  }`;
 }
 
 /** Workgroups of a lane. */

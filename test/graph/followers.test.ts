@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { AdapterTraits } from "../../shaders/variants.ts";
 import { Arena } from "../../src/gpu/arena.ts";
 import { Block } from "../../src/gpu/block.ts";
 import { Sequence } from "../../src/gpu/dispatch.ts";
@@ -72,6 +73,7 @@ test("no kernel binds more buffers than the adapter has, nor one to write twice"
 function kernelsOf<N extends string>(
   data: Readonly<Record<N, Values>>,
   results: (leaves: Readonly<Record<N, Tensor>>) => readonly Tensor[],
+  adapter: AdapterTraits = gpu().traits,
 ): { label: string; buffers: number }[] {
   const { tensors, resources } = dataLeaves(data);
   const program = new Program({
@@ -81,7 +83,7 @@ function kernelsOf<N extends string>(
       primal: { block: new Block(`result ${k}`, "activations", 4 * tensor.size), lane: 0 },
     })),
     lanes: 1,
-    adapter: gpu().traits,
+    adapter,
   });
   program.place(new Arena("activations"));
   const sequence = new Sequence("followers");
@@ -123,6 +125,14 @@ test("operations follow convolutions, pools and the products of whole rows", () 
   ]);
   expect(network.map(({ label }) => label)).toEqual(["conv2d, relu", "max-pool index", "max-pool, tanh"]);
   const labelled = { ...matrices, y: values(new Int32Array(6)) };
-  const losses = kernelsOf(labelled, ({ a, b, y }) => [sum(crossEntropy(matmul(a, b), y))]);
-  expect(losses.map(({ label }) => label)).toEqual(["matmul, cross-entropy", "sum"]);
+  for (const adapter of [gpu().traits, { kind: "hardware", buffers: 8 } as const]) {
+    const losses = kernelsOf(labelled, ({ a, b, y }) => [sum(crossEntropy(matmul(a, b), y))], adapter);
+    expect(losses.map(({ label }) => label)).toEqual(["matmul, cross-entropy", "sum"]);
+  }
+});
+
+test("rows longer than a thread holds are left to a kernel of their own", () => {
+  const data = { a: zeros([6, 5]), b: zeros([5, 17]), y: values(new Int32Array(6)) };
+  const losses = kernelsOf(data, ({ a, b, y }) => [sum(crossEntropy(matmul(a, b), y))]);
+  expect(losses.map(({ label }) => label)).toEqual(["matmul", "cross-entropy", "sum"]);
 });
