@@ -82,6 +82,15 @@ interface Operation {
   vjp?(inputs: readonly Tensor[], output: Tensor, cotangent: Tensor): readonly (Tensor | undefined)[];
 }
 
+/** What may follow in a kernel: operations on elements of its output, and on its rows. */
+export interface GoesOn {
+  readonly byElement: boolean;
+  readonly byRow: boolean;
+}
+
+/** Of kernels whose threads have elements, but not whole rows. */
+export const byElement = (): GoesOn => ({ byElement: true, byRow: false });
+
 /** Binding 2i is the primal of input i, 2i + 1 its tangent; the output follows the inputs in the same way. */
 export interface KernelRule extends Operation {
   /** Inputs that the shader has bindings for, where some are optional; the output's follow them. */
@@ -93,10 +102,7 @@ export interface KernelRule extends Operation {
    */
   parts?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): number;
   /** May elementwise operations on the output follow in the same kernel, and operations on its rows? */
-  goesOn?(
-    mode: Mode,
-    where: Pick<KernelCall, "adapter" | "lanes">,
-  ): { readonly byElement: boolean; readonly byRow: boolean };
+  goesOn?(mode: Mode, where: Pick<KernelCall, "adapter" | "lanes">): GoesOn;
   /** The same operation for a kernel that holds rows of the first input; floating-point operations of all rows. */
   ofRows?(
     call: Pick<KernelCall, "inputs" | "out">,

@@ -11,7 +11,7 @@ import {
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { KernelCall, Mode, Rule, Tensor } from "../tensor.ts";
+import { byElement, type KernelCall, type Mode, type Rule, type Tensor } from "../tensor.ts";
 import { productReads } from "./bilinear.ts";
 import { sum } from "./reduce.ts";
 import { isWhole, windowsAlong } from "./windows.ts";
@@ -71,7 +71,7 @@ function forward(conv: Conv, x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     slots: 3,
     bytes: [0],
     reads: productReads,
-    goesOn: () => ({ byElement: true, byRow: false }),
+    goesOn: byElement,
     kernel: ({ inputs: [x, weight, bias], out, ...where }, mode) => ({
       ...convForward(conv, variantOf("forward", conv, mode, where), x!, weight!, bias, out),
       flops: flopsOf(conv, mode),
@@ -90,7 +90,7 @@ function inputGradient(conv: Conv, y: Tensor, weight: Tensor): Tensor {
   const rule: Rule = {
     name: "conv2d to x",
     reads: productReads,
-    goesOn: () => ({ byElement: true, byRow: false }),
+    goesOn: byElement,
     kernel: ({ inputs: [y, weight], out, ...where }, mode) => ({
       ...convInputGradient(conv, variantOf("input gradient", conv, mode, where), y!, weight!, out),
       flops: flopsOf(conv, mode),

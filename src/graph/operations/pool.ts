@@ -2,7 +2,7 @@ import { type Pool, poolGather, poolIndex, poolScatter } from "../../../shaders/
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
-import type { Rule, Tensor } from "../tensor.ts";
+import { byElement, type Rule, type Tensor } from "../tensor.ts";
 import { scale } from "./linear_combination.ts";
 import { isWhole, windowsAlong } from "./windows.ts";
 
@@ -77,7 +77,7 @@ function gather(
     name: index ? "max-pool" : "window sum",
     integers: 1,
     reads: ({ primal }) => [primal, true],
-    goesOn: () => ({ byElement: true, byRow: false }),
+    goesOn: byElement,
     kernel: ({ inputs: [x, index], out }) => ({
       ...poolGather(pool, x!, index, out),
       flops: index ? 0 : pool.planes * pool.oh * pool.ow * pool.size ** 2,
@@ -99,7 +99,7 @@ function scatter(
     name: index ? "max-pool to x" : "window sum to x",
     integers: 1,
     reads: ({ primal }) => [primal, true],
-    goesOn: () => ({ byElement: true, byRow: false }),
+    goesOn: byElement,
     kernel: ({ inputs: [y, index], out }) => ({
       ...poolScatter(pool, y!, index, out),
       flops: pool.planes * pool.oh * pool.ow * pool.size ** 2,
