@@ -2,6 +2,7 @@ import { align, Block, type Resource } from "../gpu/block.ts";
 import { assertWithin, type IndexBound, indexBounds } from "./index_bounds.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { assertResult, UndefinedOperand } from "./operands.ts";
+import { widen } from "./operations/widen.ts";
 import { assertData, assertStatedData, type DataValues } from "./pixels.ts";
 import { ProblemError } from "./problem_error.ts";
 import { gradients } from "./reverse.ts";
@@ -46,8 +47,9 @@ export class Leaves<W extends string, H extends string> {
 
   /** `called` is how errors call the loss. @throws ProblemError, ShapeError for what it cannot mean */
   trace<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>, called = "the loss"): TracedLoss {
-    const value = this.#evaluate(loss, data);
-    assertResult(called, value);
+    const given = this.#evaluate(loss, data);
+    assertResult(called, given);
+    const value = given.dtype === "unorm8" ? widen(given) : given;
     const [parameters, hyper] = gradients(value, [this.parameters, this.hyper]);
     return {
       value,
@@ -101,8 +103,8 @@ type DataLeaves<D extends string> = Readonly<Record<D, DataLeaf>>;
 /**
  * Leaves for named data, and the buffers that hold it: shared by all lanes, or a part for each. `of` says in errors
  * whose data it is.
- * @throws ShapeError where the parts are not as many as the lanes; ProblemError for what are no finite
- * Values nor Pixels
+ * @throws ShapeError where the parts are not as many as the lanes; ProblemError for what are neither
+ * Pixels nor finite Values
  */
 export function dataLeaves<D extends string>(
   data: Readonly<Record<D, DataValues>>,
@@ -130,7 +132,7 @@ function dataLeaf(name: string, given: DataValues, lanes: number, label: string)
   assertFilled(label, given.shape);
   const shape = laneShape(name, given, lanes);
   const dtype = dtypeOf(given);
-  // A buffer takes whole words.
+  // Bytes fill whole words, and lanes begin where vectors may.
   const length = given.perLane || dtype === "unorm8" ? align(size(shape), 4) : size(shape);
   const lane = given.perLane ? length : 0;
   const spread = ({ data }: DataValues) => spreadOut(data, given.perLane ? lanes : 1, length);

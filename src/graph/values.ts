@@ -44,8 +44,11 @@ export function assertValues(name: string, given: unknown): asserts given is Val
   if (!Array.isArray(shape) || typeof data !== "object")
     throw new ProblemError(`${name} is ${kindOf(given)}: give values(numbers, shape)`);
   if (!(data instanceof Float32Array || data instanceof Int32Array)) {
+    const other: unknown = data;
+    const isBytes = other instanceof Uint8Array || other instanceof Uint8ClampedArray;
+    const images = isBytes ? "pixels(data, shape) for images that are data, else " : "";
     throw new ProblemError(
-      `${name} holds ${kindOf(data)}: write values(Float32Array.from(data), shape), or values(Int32Array.from(data), shape) for labels and other indices; images that are data may be bytes, pixels(data, shape)`,
+      `${name} holds ${kindOf(data)}: write ${images}values(Float32Array.from(data), shape), or values(Int32Array.from(data), shape) for labels and other indices`,
     );
   }
   assertFills(name, { shape, data });

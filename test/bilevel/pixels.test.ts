@@ -4,6 +4,8 @@ import { OuterLoop } from "../../src/bilevel/outer_loop.ts";
 import { bilevel, type Problem } from "../../src/bilevel/problem.ts";
 import { sgd } from "../../src/bilevel/sgd.ts";
 import { rmd } from "../../src/estimators/krmd.ts";
+import { differentiate } from "../../src/graph/differentiate.ts";
+import { reshape, slice } from "../../src/graph/operations/copy.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
 import { sigmoid } from "../../src/graph/operations/elementwise.ts";
 import { mean } from "../../src/graph/operations/mean.ts";
@@ -107,15 +109,30 @@ test("pixels take the place of pixels, of the same shape and of no other kind", 
   loop.destroy();
 });
 
-test("they take a byte each", async () => {
-  const bytesOf = async (as: (images: Pixels) => DataValues) => {
-    const loop = await OuterLoop.prepare(stated({ inputs: 400 }, as), { gpu: gpu(), estimator: rmd() });
-    const { data } = loop.memory;
-    loop.destroy();
-    return data;
-  };
-  const saved = (await bytesOf(floats))! - (await bytesOf((bytes) => bytes))!;
-  expect(saved).toBe(2 * 3 * EXAMPLES * 400);
+test.each<Setting>([{ inputs: 400 }, { inputs: 401 }, { inputs: 401, batch: 2 }])(
+  "they take a byte each, also where batches are drawn: %o",
+  async (setting) => {
+    const memoryOf = async (as: (images: Pixels) => DataValues) => {
+      const loop = await OuterLoop.prepare(stated(setting, as), { gpu: gpu(), estimator: rmd() });
+      loop.destroy();
+      return loop.memory;
+    };
+    const [bytes, whole] = [await memoryOf((images) => images), await memoryOf(floats)];
+    // Of both levels' images; activations of this size depend on the tiles.
+    const saved = 2 * 3 * EXAMPLES * setting.inputs!;
+    expect(whole.data! - bytes.data!).toBeGreaterThan(0.99 * saved);
+    expect(whole.total - bytes.total).toBeGreaterThan(0.95 * saved);
+  },
+);
+
+test("a loss that is a pixel is its value", async () => {
+  const f = await differentiate(gpu(), {
+    parameters: { w: zeros([1]) },
+    data: { x: pixels(Uint8Array.of(1, 2, 3, 204, 5)) },
+    loss: (_w, _alpha, { x }) => reshape(slice(x, 3, 4), []),
+  });
+  expect((await f.value())[0]).toBeCloseTo(0.8, 6);
+  f.destroy();
 });
 
 test("bytes and floats give the same pixels", () => {

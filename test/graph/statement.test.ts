@@ -25,6 +25,8 @@ import {
 afterAll(() => console.log("statements of graphs tell computations apart, without a device"));
 
 const x = () => leaf("x", [6, 6]);
+const bytes = () => leaf("x", [6, 8], { dtype: "unorm8" });
+const floats = () => leaf("x", [6, 8]);
 const images = () => leaf("images", [2, 3, 6, 6]);
 const kernels = () => leaf("kernels", [4, 3, 3, 3]);
 const labels = () => leaf("labels", [6], { dtype: "i32" });
@@ -34,6 +36,12 @@ const computations: Readonly<Record<string, () => Tensor>> = {
   x: () => x(),
   "another name": () => leaf("y", [6, 6]),
   "2x": () => scale(2, x()),
+  "2 bytes": () => scale(2, bytes()),
+  "2 floats": () => scale(2, floats()),
+  "bytes x": () => matmul(bytes(), x(), { transposeA: true }),
+  "floats x": () => matmul(floats(), x(), { transposeA: true }),
+  "rows of bytes": () => gather(bytes(), labels()),
+  "rows of floats": () => gather(floats(), labels()),
   "3x": () => scale(3, x()),
   "x + 1": () => add(x(), 1),
   "x + 2": () => add(x(), 2),

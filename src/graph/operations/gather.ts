@@ -5,7 +5,6 @@ import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError, size } from "../shape.ts";
 import type { DType, Operand, Rule, Tensor } from "../tensor.ts";
-import { widen } from "./widen.ts";
 
 /**
  * Rows of `x` by index: y[r, …] = x[index[r], …]. `index` holds integers in [0, rows of x): data with others is refused,
@@ -20,18 +19,22 @@ export function gather(x: Tensor, index: Tensor): Tensor {
     );
   }
   const table: Rows = { rows, width: x.size / rows, count: index.size };
-  const shape = [index.size, ...x.shape.slice(1)];
-  if (x.dtype === "unorm8" && table.width % WORD > 0) return gather(widen(x), index);
-  return apply(gatherRule(table, x.dtype), [x, index], shape, x.dtype);
+  const dtype = x.dtype === "unorm8" && !isOfWords(x, table) ? "f32" : x.dtype;
+  return apply(gatherRule(table, dtype), [x, index], [index.size, ...x.shape.slice(1)], dtype);
 }
 
-/** Bytes of a word, as which bytes are moved. */
+/** Bytes of a word. */
 const WORD = 4;
 
-const inWords = ({ primal, ...rest }: Operand): Operand => ({
-  ...rest,
-  ...(primal && { primal: { ...inVectors(primal, WORD), isUnorm8: undefined } }),
-});
+/** Are rows of bytes whole words, so that they can be moved as they are? Others are made floats on the way. */
+const isOfWords = ({ source }: Tensor, { width }: Rows): boolean =>
+  width % WORD === 0 && (source.kind !== "view" || source.offset % WORD === 0);
+
+function inWords({ primal, ...rest }: Operand): Operand {
+  if (primal === undefined) return rest;
+  const { isUnorm8: _, ...view } = inVectors(primal, WORD);
+  return { ...rest, primal: view };
+}
 
 function gatherRule(table: Rows, dtype: DType): Rule {
   return {

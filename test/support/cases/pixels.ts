@@ -66,14 +66,22 @@ export const pixelCases: readonly Case[] = [
     loss: (o, { x, z, c, r, labels }) =>
       o.sum(o.mul(o.sigmoid(c), o.crossEntropy(o.dense(o.slice(r, 2, 7), x, z), labels))),
   },
-  ...[8, 5].map(
-    (inputs): Case => ({
-      name: `dense layer on some rows of pixels ${inputs} wide`,
+  ...[
+    { inputs: 8, from: 0 },
+    { inputs: 8, from: 4 },
+    { inputs: 8, from: 3 },
+    { inputs: 5, from: 0 },
+  ].map(
+    ({ inputs, from }): Case => ({
+      name: `dense layer on some rows of pixels ${inputs} wide, from the pixel ${from} on`,
       parameters: { x: [3, inputs] },
-      data: { r: drawn([9, inputs]), index: integers(4, 0, 8, 4) },
+      data: { r: drawn([from + 9 * inputs]), index: integers(4, 0, 8, 4) },
       lanes: 2,
       budget: plain,
-      loss: (o, { x, r, index }) => o.sum(o.square(o.dense(o.gather(r, index), x))),
+      loss: (o, { x, r, index }) => {
+        const rows = o.reshape(o.slice(r, from, from + 9 * inputs), [9, inputs]);
+        return o.sum(o.square(o.dense(o.gather(rows, index), x)));
+      },
     }),
   ),
   ...[
