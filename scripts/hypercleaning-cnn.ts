@@ -18,7 +18,6 @@ import {
   corruptLabels,
   crossEntropy,
   type Dataset,
-  type DataValues,
   type Estimator,
   filled,
   firstOrder,
@@ -41,7 +40,7 @@ import {
   type Values,
   values,
 } from "../src/index.ts";
-import { accuracy, imageRows, inputs } from "./common/accuracy.ts";
+import { accuracy, inputs } from "./common/accuracy.ts";
 import { loadExamples } from "./common/examples.ts";
 import {
   checkData,
@@ -201,11 +200,6 @@ function scaled(dataset: Dataset): Dataset {
   return options.centred ? { ...dataset, images: dataset.images.map((pixel) => 2 * pixel - 1) } : dataset;
 }
 
-/** As the network takes them; centred ones are not from 0 to 1. */
-function images(dataset: Dataset): DataValues {
-  return options.centred ? inputs(dataset) : imageRows(dataset);
-}
-
 /** The inner problem weighs each example by σ(λ), λ of the lane; the outer one is the loss on clean data. */
 function weighted(lambda: Values, steps: number) {
   const first = Object.keys(model.parameters).map((name) => [
@@ -218,7 +212,7 @@ function weighted(lambda: Values, steps: number) {
     hyper: { lambda },
     inner: {
       data: {
-        x: images(train),
+        x: inputs(train),
         y: sideBySide(noisy.map(({ labels }) => values(labels))),
         ...otherOrder(examples, options.seed, 0),
       },
@@ -231,7 +225,7 @@ function weighted(lambda: Values, steps: number) {
       optimizer: sgd({ lr: options.innerLr, momentum: options.momentum }),
     },
     outer: {
-      data: { x: images(val), y: values(val.labels) },
+      data: { x: inputs(val), y: values(val.labels) },
       loss: (w, _lambda, { x, y }) => mean(crossEntropy(model.apply(w, x), y)),
       ...(options.valBatch !== undefined && { batch: options.valBatch }),
     },
