@@ -16,9 +16,12 @@ interface Examples {
   readonly labels: Values;
 }
 
-/** Images as rows, kept as bytes. */
-export function examples({ images, labels }: Pick<Dataset, "images" | "labels">): Examples {
-  return { images: pixels(images, [labels.length, images.length / labels.length]), labels: values(labels) };
+/** Images as rows, kept as bytes or as floats. */
+export function examples(
+  { images, labels }: Pick<Dataset, "images" | "labels">,
+  kept: typeof pixels | typeof values = pixels,
+): Examples {
+  return { images: kept(images, [labels.length, images.length / labels.length]), labels: values(labels) };
 }
 
 /** mean_i σ(λ_i) CE_i + l2 ‖w‖²: the inner loss of data hyper-cleaning; without the second term where `l2` is 0. */

@@ -20,8 +20,9 @@ function xorshift(seed) {
 const size = (shape) => shape.reduce((product, side) => product * side, 1);
 
 /**
- * Draws the data: class-dependent means on a fifth of the pixels, and noise on all. The linear workload clips them to
- * [0, 1]; a convolutional one does not, so that no two pixels of a max-pool are equal.
+ * Draws the data: class-dependent means on a fifth of the pixels, and noise on all. Those of the linear workload are
+ * fractions of 255 from 0 to 1, as those of image files are; not so of a convolutional one, so that no two pixels of a
+ * max-pool are equal.
  * Training labels are redrawn by the workload's noise; a task of several has its classes in turn.
  *
  * @returns {import("./generate.mjs").Data} `trainX` [tasks, train, inputs] and `valX` [tasks, val, inputs] row-major,
@@ -34,7 +35,7 @@ export function generate(workload, seed = 1) {
   const next = xorshift(Math.imul(seed, 0x9e3779b9));
   const uniform = () => next() / 2 ** 32;
   const classOf = () => next() % classes;
-  const seen = image ? (value) => value : (value) => Math.min(1, Math.max(0, value));
+  const seen = image ? (value) => value : (value) => Math.round(255 * Math.min(1, Math.max(0, value))) / 255;
 
   const data = {
     trainX: new Float32Array(tasks * train * inputs),

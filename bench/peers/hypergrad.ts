@@ -8,6 +8,7 @@ import { krmd } from "../../src/estimators/krmd.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
 import { crossEntropy } from "../../src/graph/operations/cross_entropy.ts";
 import { mean } from "../../src/graph/operations/mean.ts";
+import { pixels } from "../../src/graph/pixels.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { perLane, type Values, values } from "../../src/graph/values.ts";
 import { convNet, splitLayers } from "../../src/nn/conv_net.ts";
@@ -59,12 +60,15 @@ function joined(parts: readonly ArrayLike<number>[]): Float32Array {
 function hyperCleaning(workload: Workload): Problem<string, string> {
   const { trainX, trainY, valX, valY } = generate(workload);
   const { layers, inputs, classes } = workload;
-  const images = (x: Float32Array) => (layers ? x : withoutColumn(x, inputs!));
+  const part = (x: Float32Array, labels: Int32Array) =>
+    layers
+      ? examples({ images: x, labels }, values)
+      : examples({ images: withoutColumn(x, inputs!), labels }, pixels);
   return cleaning<string>({
     ...workload,
     model: layers ? network(workload) : linear(inputs! - 1, classes),
-    train: examples({ images: images(trainX), labels: trainY }),
-    val: examples({ images: images(valX), labels: valY }),
+    train: part(trainX, trainY),
+    val: part(valX, valY),
   });
 }
 
