@@ -29,7 +29,7 @@ export function main(argv: readonly string[]): Promise<never> {
   return runScript(() => dispatch(argv));
 }
 
-async function dispatch([name, ...rest]: readonly string[]): Promise<number> {
+async function dispatch([name, ...rest]: readonly string[]): Promise<number | undefined> {
   if (name === "--help" || name === "-h" || name === "help") {
     print(help());
     return 0;

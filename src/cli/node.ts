@@ -6,8 +6,8 @@ import type { Program, RunOptions } from "./program.ts";
 export async function runInNode(code: string, program: Program, options: RunOptions): Promise<number> {
   handOver(program, options);
   process.setSourceMapsEnabled(true);
-  await import(pathToFileURL(await writeCompiled(code, program)).href);
-  return 0;
+  const { ended } = await import(pathToFileURL(await writeCompiled(code, program)).href);
+  return ended;
 }
 
 /**

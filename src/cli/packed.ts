@@ -2,7 +2,6 @@ import { access } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { UsageError } from "../host/errors.ts";
-import { interruptCode } from "../host/interrupt.ts";
 import { ownPackage } from "../host/packages.ts";
 import { handOver } from "./node.ts";
 import type { Call } from "./program.ts";
@@ -33,7 +32,7 @@ export const runProgram: Run = async (program, options) => {
   handOver({ name, argv }, options, call ? undefined : entry);
   if (call) return (await called(call))(load, call.options);
   await load();
-  return interruptCode();
+  return undefined;
 };
 
 export const runtimeNamed: Named = (name) => {

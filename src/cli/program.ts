@@ -34,8 +34,8 @@ export interface RunOptions {
   folders?: readonly string[];
 }
 
-/** @returns the program's exit code; in Node it may end the process itself */
-export async function runProgram(program: Program, options: RunOptions): Promise<number> {
+/** @returns the program's exit code; undefined where that is `runScript`'s to find */
+export async function runProgram(program: Program, options: RunOptions): Promise<number | undefined> {
   const { folder } = await ownPackage();
   const code = await bundle({
     source: entry(program, folder),
@@ -54,7 +54,7 @@ export async function runProgram(program: Program, options: RunOptions): Promise
   }
 }
 
-/** The module that runs a program to its end. */
+/** The module that runs a program to its end. Not awaited there: Deno would call that a deadlock once the program waits for nothing. */
 function entry({ file, call }: Program, folder: string): string {
   const load = file === undefined ? [] : [`() => import(${JSON.stringify(file)})`];
   const program = call
@@ -65,7 +65,7 @@ function entry({ file, call }: Program, folder: string): string {
     : load.join();
   return `
     import { runScript } from ${JSON.stringify(join(folder, "src/cli/script.ts"))};
-    await runScript(${program}, ${JSON.stringify(folder)});`;
+    export const ended = runScript(${program}, ${JSON.stringify(folder)});`;
 }
 
 const runtimes: readonly string[] = ["node", "deno", "browser"] satisfies Runtime[];

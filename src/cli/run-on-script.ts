@@ -18,7 +18,10 @@ export interface OnScript<Options> {
 }
 
 /** Runs a command that works on the problem which a script exports; the flags that are not its own are the script's. */
-export async function runOnScript<Options>(argv: readonly string[], on: OnScript<Options>): Promise<number> {
+export async function runOnScript<Options>(
+  argv: readonly string[],
+  on: OnScript<Options>,
+): Promise<number | undefined> {
   const { own, rest } = splitFlags(argv, [...on.flags, "--runtime", "--adapter"]);
   const [name, ...given] = rest;
   if (name === "--help" || name === "-h") {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../../", import.meta.url));
-const launcher = `${root}src/cli/hypergrad.mjs`;
+export const launcher = `${root}src/cli/hypergrad.mjs`;
 
 export interface Ended {
   code: number | null;

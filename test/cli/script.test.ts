@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hypergrad, root } from "./launcher.ts";
+import { hypergrad, launcher, root, start } from "./launcher.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -54,5 +54,51 @@ describe.each(["node", "deno", "browser"])("a script that fails in %s", (runtime
   test("hears what this package has to say without a line", async () => {
     const { stderr } = await run(runtime, [...failing, `await readFile("none.txt");`]);
     expect(stderr).toBe("error: cannot read none.txt: there is no such file\n");
+  });
+});
+
+describe.each(["node", "deno", "browser"])("what a script in %s does not await", (runtime) => {
+  const main = (...lines: string[]) =>
+    run(runtime, [
+      `import { Gpu } from "hypergrad";`,
+      "async function main(): Promise<void> {",
+      "  const gpu = await Gpu.open();",
+      ...lines,
+      "}",
+      "main();",
+    ]);
+
+  test("is not cut off", async () => {
+    const later = "await new Promise((resolve) => setTimeout(resolve, 100));";
+    expect(await main("await gpu.settle();", later, `console.log("done");`)).toMatchObject({
+      code: 0,
+      stdout: "done\n",
+    });
+  });
+
+  test("ends the run where it fails, with the line and 1", async () => {
+    const failed = await main("load();");
+    expect(failed).toMatchObject({ code: 1, stdout: "" });
+    expect(failed.stderr).toMatch(/^error: load is not defined \(mine\.ts:4:1\)$/m);
+    const rejected = await run(runtime, [`Promise.reject("a word");`, "setTimeout(() => {}, 1e6);"]);
+    expect(rejected).toMatchObject({ code: 1, stderr: "error: a word\n" });
+  });
+});
+
+describe.each(["node", "deno"])("a script in %s", (runtime) => {
+  test("that waits for nothing says so, and ends with 1", async () => {
+    const { code, stderr } = await run(runtime, ["await new Promise(() => {});"]);
+    expect([code, stderr]).toEqual([
+      1,
+      "error: the program waits for a promise that nothing is left to settle\n",
+    ]);
+  });
+
+  test.runIf(process.platform === "linux")("is told in one line that its output has no room", async () => {
+    await writeFile(join(folder, "mine.ts"), `console.log("result"); setTimeout(() => {}, 1e6);`);
+    const command = [process.execPath, launcher, "run", join(folder, "mine.ts"), "--runtime", runtime];
+    const { code, stderr } = await start("/bin/sh", ["-c", '"$@" > /dev/full', "sh", ...command]);
+    expect(stderr).toMatch(/^error: .*no space left.*\n$/i);
+    expect(code).toBe(1);
   });
 });
