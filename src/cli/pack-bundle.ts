@@ -29,7 +29,7 @@ export async function packBundle(folder: string, scripts: readonly string[]): Pr
   // The peers are libraries of their own, which nobody packed.
   const ours = Object.keys(benches).filter((name) => name !== "peers" && name !== "all");
   for (const name of ours) programs.set(join(folder, "bench", `${name}.ts`), `bench/${name}`);
-  for (const name of ["main", "compare", "check"]) {
+  for (const name of ["main", "compare", "check", "profile"]) {
     programs.set(join(folder, "src/cli", `${name}.ts`), `src/cli/${name}`);
   }
 

@@ -40,7 +40,7 @@ export const packCommand: Command = {
   summary: "write a folder that runs without npm and without a network",
   async run(argv) {
     const description =
-      "Writes a folder that runs on a machine with a GPU driver and Node 20.19 or later, and nothing else: doctor, run, compare, check, bench.";
+      "Writes a folder that runs on a machine with a GPU driver and Node 20.19 or later, and nothing else: doctor, run, compare, check, profile, bench.";
     const { noSwiftshader, ...options } = await parseArguments("hypergrad pack", parser, {
       description,
       argv,

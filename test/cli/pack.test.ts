@@ -111,7 +111,7 @@ describe("a packed folder, with nothing else", () => {
     expect(await isThere(join(work, "cwd/out/hypercleaning-checkpoint.npz"))).toBe(true);
   });
 
-  test("the user's script runs, and is compared and checked without being run", async () => {
+  test("the user's script runs, and is compared, checked and profiled without being run", async () => {
     expect(await packed(["run", "stretch"])).toMatchObject({ code: 0, stdout: "the experiment\n" });
     const compared = await packed([
       ...["compare", "stretch", "--estimators", "rmd,t1t2", "--repeats", "1", "--json", "--steps", "4"],
@@ -120,7 +120,9 @@ describe("a packed folder, with nothing else", () => {
     expect(lastLine(compared.stdout)).toMatchObject({ problem: { steps: 4 }, reference: { name: "rmd" } });
     const checked = await packed(["check", "stretch", "--json", "--lie"]);
     expect(lastLine(checked.stdout)).toMatchObject({ verdict: "disagrees" });
-    expect([compared.code, checked.code]).toEqual([0, 1]);
+    const profiled = await packed(["profile", "stretch", "--samples", "1", "--json"]);
+    expect(lastLine(profiled.stdout)).toMatchObject({ estimators: [{ estimator: "rmd" }] });
+    expect([compared.code, checked.code, profiled.code]).toEqual([0, 1, 0]);
   });
 
   test("bench measures", async () => {
