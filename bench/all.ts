@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { optional, withDefault } from "@optique/core/modifiers";
+import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { Gpu } from "../src/gpu/gpu.ts";
@@ -19,11 +19,10 @@ import { about, keep } from "./result.ts";
 const options = await parseArguments(
   "hypergrad bench all",
   object({
-    only: withDefault(
+    only: optional(
       option("--only", string({ metavar: "A,B" }), {
         description: message`Parts whose names contain one of these.`,
       }),
-      "",
     ),
     data: optional(
       option("--data", string({ metavar: "DIR" }), {
@@ -91,7 +90,7 @@ const all: Part[] = [
   { name: "tests", argv: [vitest, "run", "--root", repository] },
   bench("kernels"),
   bench("hypergradient"),
-  bench("lanes", "--lanes", "1,4,16,64,256,1024,4096"),
+  bench("lanes", ...(options.quick ? [] : ["--lanes", "1,4,16,64,256,1024,4096"])),
   ...["linear", "linear-large", "cnn", "few-shot"].map(peers),
   ...(options.data === undefined ? [] : tables(options.data)),
 ];

@@ -1,5 +1,5 @@
 import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
+import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { UsageError } from "../src/host/errors.ts";
@@ -27,11 +27,10 @@ export const timingFlags = {
 
 /** Flags of the benchmarks that go through the kernel cases. */
 export const caseFlags = {
-  only: withDefault(
+  only: optional(
     option("--only", string({ metavar: "A,B" }), {
       description: message`Cases whose names contain one of these.`,
     }),
-    "",
   ),
 };
 
@@ -43,13 +42,17 @@ export function names(text: string): string[] {
     .filter((name) => name !== "");
 }
 
-/** Those whose names contain one of the parts, all without any. @throws UsageError that lists the names where none does */
-export function named<T extends { readonly name: string }>(items: readonly T[], parts: string): readonly T[] {
+/** Those whose names contain one of the parts, all if no parts are given. @throws UsageError that lists the names where none does */
+export function named<T extends { readonly name: string }>(
+  items: readonly T[],
+  parts: string | undefined,
+): readonly T[] {
+  if (parts === undefined) return items;
   const wanted = names(parts);
-  const found = items.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  const found = items.filter(({ name }) => wanted.some((part) => name.includes(part)));
   if (found.length > 0) return found;
   const all = [...new Set(items.map(({ name }) => `  ${name}`))];
-  throw new UsageError(`--only ${parts}: no name contains that; there are\n${all.join("\n")}`);
+  throw new UsageError(`--only ${parts || '""'}: no name contains that; there are\n${all.join("\n")}`);
 }
 
 /** "5,10" as [5, 10]. @throws UsageError naming the flag */

@@ -2,7 +2,7 @@
 // WebGPU, and the cost of a Hessian product as a multiple of a gradient's.
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
+import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import type { Estimator } from "../src/bilevel/estimator.ts";
@@ -39,17 +39,16 @@ import { warmUp } from "./warm_up.ts";
 const options = await parseArguments(
   "hypergrad bench hypergradient",
   object({
-    train: withDefault(
-      option("--train", positiveInteger(), { description: message`Training examples.` }),
-      1000,
+    train: optional(
+      option("--train", positiveInteger(), { description: message`Training examples [1000, quick 64].` }),
     ),
-    val: withDefault(
-      option("--val", positiveInteger(), { description: message`Validation examples.` }),
-      1000,
+    val: optional(
+      option("--val", positiveInteger(), { description: message`Validation examples [1000, quick 64].` }),
     ),
-    steps: withDefault(
-      option("--steps", string({ metavar: "LIST" }), { description: message`Horizons T.` }),
-      "5,10,20,50,100",
+    steps: optional(
+      option("--steps", string({ metavar: "LIST" }), {
+        description: message`Horizons T [5,10,20,50,100, quick 2,4].`,
+      }),
     ),
     estimators: withDefault(
       option("--estimators", string({ metavar: "LIST" }), {
@@ -57,15 +56,15 @@ const options = await parseArguments(
       }),
       "rmd,rmd:activations,checkpointed,reversible,t1t2,greedy,greedy:auto,first-order,neumann,cg,nystrom,inexact-gd,inexact-hb,drmad",
     ),
-    k: withDefault(
-      option("--k", string({ metavar: "LIST" }), { description: message`Steps K that krmd goes back.` }),
-      "1,5,20",
-    ),
-    samples: withDefault(
-      option("--samples", positiveInteger(), {
-        description: message`Samples taken, each of as many outer steps as fill 20 ms.`,
+    k: optional(
+      option("--k", string({ metavar: "LIST" }), {
+        description: message`Steps K that krmd goes back [1,5,20, quick 1,2].`,
       }),
-      7,
+    ),
+    samples: optional(
+      option("--samples", positiveInteger(), {
+        description: message`Samples taken, each of as many outer steps as fill 20 ms, quick 1 ms [7, quick 1].`,
+      }),
     ),
     ...timingFlags,
     ...outputFlags,
@@ -73,12 +72,11 @@ const options = await parseArguments(
   { description: "Times one outer step of data hyper-cleaning for each estimator." },
 );
 const { quick } = options;
-const horizons = quick ? [2, 4] : wholeNumbers("--steps", options.steps);
-const lengths = quick ? [1, 2] : wholeNumbers("--k", options.k);
-const effort: Effort = quick
-  ? { samples: 1, milliseconds: 1 }
-  : { samples: options.samples, milliseconds: 20 };
-const [train, val] = quick ? [64, 64] : [options.train, options.val];
+const horizons = wholeNumbers("--steps", options.steps ?? (quick ? "2,4" : "5,10,20,50,100"));
+const lengths = wholeNumbers("--k", options.k ?? (quick ? "1,2" : "1,5,20"));
+const effort: Effort = { samples: options.samples ?? (quick ? 1 : 7), milliseconds: quick ? 1 : 20 };
+const count = quick ? 64 : 1000;
+const { train = count, val = count } = options;
 
 const gpu = await openForTiming(names(options.toggles));
 const timestamps = gpu.device.features.has("timestamp-query");

@@ -2,7 +2,7 @@
 // new tasks for every outer step cost.
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
+import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { optimize } from "../src/bilevel/optimize.ts";
@@ -30,15 +30,15 @@ import { warmUp } from "./warm_up.ts";
 const options = await parseArguments(
   "hypergrad bench lanes",
   object({
-    lanes: withDefault(
-      option("--lanes", string({ metavar: "LIST" }), { description: message`Numbers of lanes, up to 4096.` }),
-      "1,8,32",
-    ),
-    samples: withDefault(
-      option("--samples", positiveInteger(), {
-        description: message`Samples taken, each of as many outer steps as fill 20 ms.`,
+    lanes: optional(
+      option("--lanes", string({ metavar: "LIST" }), {
+        description: message`Numbers of lanes, up to 4096 [1,8,32, quick 1,4].`,
       }),
-      7,
+    ),
+    samples: optional(
+      option("--samples", positiveInteger(), {
+        description: message`Samples taken, each of as many outer steps as fill 20 ms, quick 1 ms [7, quick 1].`,
+      }),
     ),
     ...timingFlags,
     ...outputFlags,
@@ -46,10 +46,8 @@ const options = await parseArguments(
   { description: "Times one outer step of n lanes beside n outer steps of one lane." },
 );
 const { quick } = options;
-const counts = quick ? [1, 4] : wholeNumbers("--lanes", options.lanes);
-const effort: Effort = quick
-  ? { samples: 1, milliseconds: 1 }
-  : { samples: options.samples, milliseconds: 20 };
+const counts = wholeNumbers("--lanes", options.lanes ?? (quick ? "1,4" : "1,8,32"));
+const effort: Effort = { samples: options.samples ?? (quick ? 1 : 7), milliseconds: quick ? 1 : 20 };
 /** Most steps of one lane that are run for a comparison; of more lanes, as many are taken to take. */
 const BURST = 32;
 

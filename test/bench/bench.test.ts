@@ -117,6 +117,7 @@ describe("bench kernels", () => {
     const { code, stderr } = await hypergrad(["bench", "kernels", "--only", "fourier"]);
     expect(code).toBe(2);
     expect(stderr).toContain("cross-entropy backward 1000×10");
+    expect((await hypergrad(["bench", "kernels", "--only", ""])).code).toBe(2);
   });
 
   test("the tighter side of the roofline sets the bound, by the bandwidth of the size at hand", () => {
@@ -168,6 +169,18 @@ test("bench hypergradient: steady steps make nothing, and memory grows as it sho
   expect(bytes("rmd", 4).trajectory).toBe(2 * bytes("rmd", 2).trajectory!);
   expect(bytes("krmd(2)", 4).trajectory).toBe(2 * bytes("krmd(1)", 4).trajectory!);
   expect(result.products.map(({ parameters }) => parameters)).toEqual([7850, 50_890]);
+});
+
+test("bench hypergradient --quick measures what is stated all the same", async () => {
+  const flags = ["--steps", "3", "--k", "2", "--train", "20", "--estimators", "t1t2"];
+  const result = await json<{ train: number; val: number; rows: { estimator: string; steps: number }[] }>(
+    ...["hypergradient", "--quick", ...flags],
+  );
+  expect(result).toMatchObject({ train: 20, val: 64 });
+  expect(result.rows.map(({ estimator, steps }) => [estimator, steps])).toEqual([
+    ["t1t2", 3],
+    ["krmd(2)", 3],
+  ]);
 });
 
 test("bench lanes: one step of several lanes beside as many steps of one", async () => {
