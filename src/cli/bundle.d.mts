@@ -4,7 +4,7 @@ import type { Plugin } from "esbuild";
  * Compiles a TypeScript entry and everything it imports by path into one module.
  *
  * @returns the module's text, with its source map
- * @throws esbuild's BuildFailure when the source is wrong
+ * @throws Error for a name that a module is said to export and does not; esbuild's BuildFailure when the source is wrong otherwise
  */
 export function bundle(options: {
   /** The entry's TypeScript. */

@@ -2,8 +2,9 @@
 // bundle.d.mts.
 import { readFile } from "node:fs/promises";
 import { builtinModules } from "node:module";
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { findSimilar } from "@optique/core/suggestion";
 import { build } from "esbuild";
 
 const builtins = new Set(builtinModules);
@@ -24,7 +25,30 @@ export async function bundle({ source, folder, platform, library, main }) {
     logLevel: "silent",
     plugins: [selfReference(library), platform === "browser" ? browserPackages : nodePackages, ownMeta(main)],
   });
+  for (const warning of result.warnings) await refuseMissing(warning, library);
   return result.outputFiles[0].text;
+}
+
+/** `name` of `import * as module` that the module does not export is an error, not undefined. */
+async function refuseMissing({ id, text, location }, library) {
+  if (id !== "import-is-undefined") return;
+  const [, name, from] = /^Import "(.+)" will always be undefined .* in "(.+)"$/.exec(text);
+  const file = resolve(from);
+  const { metafile } = await build({
+    entryPoints: [file],
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    packages: "external",
+    logLevel: "silent",
+    plugins: [selfReference(library)],
+  });
+  const [{ exports }] = Object.values(metafile.outputs);
+  const [nearest] = findSimilar(name, exports);
+  const hint = nearest === undefined ? "" : `: did you mean "${nearest}"?`;
+  const place = `${location.file}:${location.line}:${location.column + 1}`;
+  throw new Error(`${file === library ? "hypergrad" : from} exports no "${name}"${hint} (${place})`);
 }
 
 /** The bare name of this package means its sources. */

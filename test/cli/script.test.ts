@@ -102,3 +102,9 @@ describe.each(["node", "deno"])("a script in %s", (runtime) => {
     expect(code).toBe(1);
   });
 });
+
+test("a name that a module does not export is an error that says the nearest one", async () => {
+  const { code, stderr } = await run("node", [`import * as hg from "hypergrad";`, "hg.krdm({ k: 3 });"]);
+  const expected = 'error: hypergrad exports no "krdm": did you mean "krmd"? (mine.ts:2:4)\n';
+  expect([code, stderr]).toEqual([1, expected]);
+});
