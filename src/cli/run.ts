@@ -89,7 +89,10 @@ export async function findScript(name: string | undefined, command: string): Pro
   const places = [resolve(name), join(folder, name), `${ours}.ts`, `${ours}.mjs`];
   for (const place of places) {
     const found = await stat(place).catch(() => undefined);
-    if (found?.isFile()) return realpath(place);
+    if (!found?.isFile()) continue;
+    if (!/\.[cm]?[jt]s$/.test(place))
+      throw new UsageError(`${name} is no script: the name of one ends in .ts, .mts, .js or .mjs`);
+    return realpath(place);
   }
   throw new UsageError(`there is no file ${name}${known}`);
 }

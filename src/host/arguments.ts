@@ -11,6 +11,13 @@ export function scriptArguments(): readonly string[] {
   return launch()?.argv ?? (runtime() === "browser" ? [] : process.argv.slice(2));
 }
 
+let areRead = false;
+
+/** The script's arguments, if `parseArguments` has not read them. */
+export function unreadArguments(): readonly string[] {
+  return areRead ? [] : scriptArguments();
+}
+
 export type Parsed<T> = { value: T } | { help: string } | { error: string };
 
 /**
@@ -69,6 +76,7 @@ export async function parseArguments<T, S>(
   parser: Parser<"sync", T, S>,
   options: { description: string; argv?: readonly string[]; check?: (value: T) => string | undefined },
 ): Promise<T> {
+  areRead = true;
   const parsed = readArguments(name, parser, options.argv ?? scriptArguments(), options.description);
   if ("help" in parsed) {
     print(parsed.help);

@@ -144,6 +144,8 @@ test.each([
   [["check", fixture, "--steps", "0"], "--steps"],
   [["check", fixture, "--runtime", "bun"], "--runtime is one of node, deno, browser"],
   [["check", "nothing.ts"], "there is no file nothing.ts"],
+  [["check", "README.md"], "README.md is no script"],
+  [["check", join(root, "src/report/table.ts"), "--stesp", "3"], 'nobody takes "--stesp 3"'],
   [["check", join(root, "src/report/table.ts")], "exports no `problem`: write `export const problem"],
 ])("%j is exit code 2 and says why", async (argv, why) => {
   const { code, stdout, stderr } = await hypergrad(argv);
