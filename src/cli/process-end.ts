@@ -4,7 +4,7 @@ import type { EventEmitter } from "node:events";
 export interface End {
   /** Rejects with what nobody handles: an error of something that is not awaited, output that cannot be written. */
   readonly failed: Promise<never>;
-  /** Once the program's module has run: waits until nothing is left to do. */
+  /** Once the program's module has run: waits until nothing is left to do, where that can be known. */
   done(): Promise<void>;
 }
 
