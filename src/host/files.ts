@@ -29,8 +29,7 @@ export async function writeFile(path: string | URL, bytes: Uint8Array | string):
     await sendOverHttp("POST", path, data);
     return;
   }
-  const { mkdir, rename, rm, writeFile } = await import("node:fs/promises");
-  const { dirname } = await import("node:path");
+  const { rename, rm, writeFile } = await import("node:fs/promises");
   let temporary: string | undefined;
   try {
     const name = await localPath(path);
@@ -40,12 +39,36 @@ export async function writeFile(path: string | URL, bytes: Uint8Array | string):
       return;
     }
     const target = await realPath(name);
-    temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
-    await mkdir(dirname(target), { recursive: true });
+    temporary = await beside(target);
     await writeFile(temporary, data, { flush: true });
     await rename(temporary, target);
   } catch (error) {
     if (temporary !== undefined) await rm(temporary, { force: true }).catch(() => {});
+    throw explain("write", path, error);
+  }
+}
+
+/**
+ * Makes sure, before the work whose results go there, that `writeFile` can write a file; makes missing folders.
+ *
+ * @throws Error naming the path when it cannot be written
+ */
+export async function assertWritable(path: string): Promise<void> {
+  if (runtime() === "browser") {
+    const answer = await fetch(`${address(path)}?list`);
+    if (answer.status === 403) throw new Error(`cannot write ${path}: ${await answer.text()}`);
+    return;
+  }
+  if (Object.hasOwn(streams, path)) return;
+  const { rm, stat, writeFile } = await import("node:fs/promises");
+  try {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isDirectory()) throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    if (found !== undefined && !found.isFile()) return;
+    const temporary = await beside(await realPath(path));
+    await writeFile(temporary, "");
+    await rm(temporary);
+  } catch (error) {
     throw explain("write", path, error);
   }
 }
@@ -61,12 +84,12 @@ export async function appendFile(path: string | URL, text: string): Promise<void
     await sendOverHttp("PATCH", path, data);
     return;
   }
-  const { appendFile, mkdir } = await import("node:fs/promises");
+  const { appendFile } = await import("node:fs/promises");
   const { dirname } = await import("node:path");
   try {
     const name = await localPath(path);
     if (await wroteToStream(name, data)) return;
-    if (!(await isSpecial(name))) await mkdir(dirname(await realPath(name)), { recursive: true });
+    if (!(await isSpecial(name))) await makeFolder(dirname(await realPath(name)));
     await appendFile(name, data);
   } catch (error) {
     throw explain("write", path, error);
@@ -148,6 +171,24 @@ async function isFile(name: string): Promise<boolean> {
   );
 }
 
+/** A new name beside this one, in a folder that is there. */
+async function beside(target: string): Promise<string> {
+  const { dirname } = await import("node:path");
+  await makeFolder(dirname(target));
+  return `${target}.${process.pid}.${Math.random().toString(36).slice(2, 8)}.tmp`;
+}
+
+/** With those above it. Node's own recursion does not end where no folder can be made, as in /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if (await exists(path)) return;
+  const { mkdir } = await import("node:fs/promises");
+  const { dirname } = await import("node:path");
+  await makeFolder(dirname(path));
+  await mkdir(path).catch(async (error) => {
+    if (!(await exists(path))) throw error;
+  });
+}
+
 async function localPath(path: string | URL): Promise<string> {
   if (typeof path === "string") return path;
   const { fileURLToPath } = await import("node:url");
@@ -157,15 +198,21 @@ async function localPath(path: string | URL): Promise<string> {
 function explain(verb: string, path: string | URL, error: unknown): Error {
   const code = (error as { code?: unknown }).code;
   const reasons: Record<string, string> = {
-    ENOENT: "there is no such file",
+    ENOENT: verb === "write" ? "nothing can be made there" : "there is no such file",
     EACCES: "permission denied",
+    EPERM: "permission denied",
     EISDIR: "it is a folder",
     ENOTDIR: "it, or a part of its path, is no folder",
+    EEXIST: "something else has its name",
+    ENAMETOOLONG: "its name is too long",
     ENOSPC: "the disk is full",
+    EDQUOT: "the quota of the disk is used up",
+    EIO: "the disk reports an error",
     ELOOP: "its links lead in a circle",
     EROFS: "the file system is read-only",
   };
-  const reason = (typeof code === "string" && reasons[code]) || String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const reason = (typeof code === "string" && reasons[code]) || message;
   return Object.assign(new Error(`cannot ${verb} ${path}: ${reason}`, { cause: error }), { code });
 }
 

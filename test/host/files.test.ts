@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { appendFile, exists, listFolder, readFile, setAside, writeFile } from "../../src/host/files.ts";
+import {
+  appendFile,
+  assertWritable,
+  exists,
+  listFolder,
+  readFile,
+  setAside,
+  writeFile,
+} from "../../src/host/files.ts";
 
 let folder: string;
 
@@ -29,6 +37,33 @@ test("names the file and the reason", async () => {
   await writeFile(join(folder, "file"), "text");
   await expect(writeFile(join(folder, "file/below"), "text")).rejects.toThrow(/cannot write .*file\/below/);
   expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("says beforehand what cannot be written, and leaves nothing but the folder", async () => {
+  await assertWritable(join(folder, "later/run.npz"));
+  expect(await readdir(join(folder, "later"))).toEqual([]);
+  await writeFile(join(folder, "later/run.npz"), "kept");
+  await assertWritable(join(folder, "later/run.npz"));
+  expect(await text(join(folder, "later/run.npz"))).toBe("kept");
+  await expect(assertWritable(join(folder, "later"))).rejects.toThrow(/cannot write .*later: it is a folder/);
+  await expect(assertWritable(join(folder, "later/run.npz/x"))).rejects.toThrow(/no folder/);
+  const long = join(folder, "x".repeat(300));
+  await expect(assertWritable(long)).rejects.toThrow(/cannot write .*xxx: its name is too long/);
+});
+
+test.skipIf(process.platform !== "linux")("an end where no file and no folder can be made", async () => {
+  for (const path of ["/proc/x", "/proc/x/deep/file", "/sys/x", "/sys/x/deep/file"]) {
+    for (const write of [
+      assertWritable,
+      (name: string) => writeFile(name, ""),
+      (name: string) => appendFile(name, ""),
+    ]) {
+      await expect(write(path)).rejects.toThrow(
+        /^cannot write \/(proc|sys)\/.*: (nothing can be made there|permission denied|the file system is read-only)$/,
+      );
+    }
+  }
+  for (const device of ["/dev/null", "/dev/stdout"]) await assertWritable(device);
 });
 
 test("lists a folder, sorted", async () => {
