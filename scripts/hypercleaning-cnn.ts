@@ -8,7 +8,7 @@ import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../src/estimators/named.ts";
-import { choice, nonNegativeNumber, positiveInteger } from "../src/host/arguments.ts";
+import { choice, nonNegativeNumber, path, positiveInteger } from "../src/host/arguments.ts";
 import {
   add,
   avgPool,
@@ -153,7 +153,7 @@ const options = await parseArguments(
     ...dataFlags(),
     ...seedFlag(),
     out: withDefault(
-      option("--out", string({ metavar: "DIR" }), {
+      option("--out", path("DIR"), {
         description: message`folder for the logs and checkpoints, one of each for each row`,
       }),
       "out",

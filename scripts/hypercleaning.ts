@@ -5,7 +5,7 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
+import { path } from "../src/host/arguments.ts";
 import {
   add,
   bestThreshold,
@@ -78,7 +78,7 @@ const options = await parseArguments(
     ...dataFlags(),
     ...seedFlag(),
     out: withDefault(
-      option("--out", string({ metavar: "DIR" }), {
+      option("--out", path("DIR"), {
         description: message`folder for the picture and the learned weights`,
       }),
       "out",

@@ -7,8 +7,8 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { float, string } from "@optique/core/valueparser";
-import { choice, listOf, nonNegativeNumber, positiveInteger } from "../src/host/arguments.ts";
+import { float } from "@optique/core/valueparser";
+import { choice, listOf, nonNegativeNumber, path, positiveInteger } from "../src/host/arguments.ts";
 import {
   bestThreshold,
   type Checkpoint,
@@ -101,7 +101,7 @@ const options = await parseArguments(
     ...dataFlags(),
     ...seedFlag(),
     out: withDefault(
-      option("--out", string({ metavar: "DIR" }), {
+      option("--out", path("DIR"), {
         description: message`folder for the logs and checkpoints, one of each for each row`,
       }),
       "out",

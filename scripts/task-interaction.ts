@@ -9,7 +9,7 @@ import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../src/estimators/named.ts";
-import { choice, positiveInteger } from "../src/host/arguments.ts";
+import { choice, path, positiveInteger } from "../src/host/arguments.ts";
 import {
   add,
   bilevel,
@@ -106,7 +106,7 @@ const options = await parseArguments(
       description: message`vectors of 10 classes in families of two, where it is known which are alike, instead of images`,
     }),
     data: optional(
-      option("--data", string({ metavar: "DIR" }), {
+      option("--data", path("DIR"), {
         description: message`folder of an image set, or the folder above it; without it, built-in glyphs`,
       }),
     ),
@@ -123,7 +123,7 @@ const options = await parseArguments(
     ),
     ...seedFlag(),
     out: withDefault(
-      option("--out", string({ metavar: "DIR" }), {
+      option("--out", path("DIR"), {
         description: message`folder for the logs and checkpoints, one of each for each row`,
       }),
       "out",

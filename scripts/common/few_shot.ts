@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { integer, string } from "@optique/core/valueparser";
-import { choice, positiveInteger, probability } from "../../src/host/arguments.ts";
+import { choice, path, positiveInteger, probability } from "../../src/host/arguments.ts";
 import {
   type ConvLayer,
   characters,
@@ -36,7 +36,7 @@ export interface FewShotDefaults {
 /** Where tasks come from, what they are, and the network that learns them. */
 export const fewShotFlags = (defaults: FewShotDefaults) => ({
   data: optional(
-    option("--data", string({ metavar: "DIR" }), {
+    option("--data", path("DIR"), {
       description: message`folder of Omniglot's zip archives, or the folder above it; without it, generated characters`,
     }),
   ),

@@ -15,7 +15,15 @@ import {
   parametersOf,
   shortest,
 } from "../../src/estimators/named.ts";
-import { choice, nonNegativeNumber, positiveInteger, probability, seed } from "../../src/host/arguments.ts";
+import {
+  choice,
+  nonNegativeNumber,
+  path,
+  positiveInteger,
+  probability,
+  seed,
+  svgPath,
+} from "../../src/host/arguments.ts";
 import {
   adam,
   fanInUniform,
@@ -191,7 +199,7 @@ const sets = ["mnist", "fashion-mnist"] as const;
 /** `--data`, `--set` */
 export const dataFlags = () => ({
   data: optional(
-    option("--data", string({ metavar: "DIR" }), {
+    option("--data", path("DIR"), {
       description: message`folder of IDX files, plain or .gz, or the folder above it; without it, built-in glyphs`,
     }),
   ),
@@ -225,7 +233,7 @@ export const seedFlag = () => ({
 
 /** `--figure` */
 export const figureFlag = (about: Message) => ({
-  figure: optional(option("--figure", string({ metavar: "FILE" }), { description: about })),
+  figure: optional(option("--figure", svgPath(), { description: about })),
 });
 
 /** `--json` */

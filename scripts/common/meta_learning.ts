@@ -4,7 +4,7 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../../src/estimators/named.ts";
-import { positiveInteger } from "../../src/host/arguments.ts";
+import { path, positiveInteger } from "../../src/host/arguments.ts";
 import {
   DivergenceError,
   type Estimator,
@@ -86,7 +86,7 @@ export const metaFlags = (name: string, defaults: MetaDefaults) => ({
   ),
   ...seedFlag(),
   out: withDefault(
-    option("--out", string({ metavar: "DIR" }), {
+    option("--out", path("DIR"), {
       description: message`folder for the logs and checkpoints, one of each for each row and seed`,
     }),
     "out",

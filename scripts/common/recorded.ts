@@ -2,8 +2,7 @@
 import { message, text } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
-import { positiveInteger } from "../../src/host/arguments.ts";
+import { path, positiveInteger } from "../../src/host/arguments.ts";
 import { interruptCode } from "../../src/host/interrupt.ts";
 import {
   type Checkpoint,
@@ -28,7 +27,7 @@ const MINUTES = 5;
 /** `--checkpoint`, `--checkpoint-every`, `--resume`, `--log`; `name` is that of the run's files. */
 export const recordFlags = (name: string) => ({
   checkpoint: optional(
-    option("--checkpoint", string({ metavar: "FILE" }), {
+    option("--checkpoint", path("FILE"), {
       description: message`where the run can be taken up again: written every ${text(String(MINUTES))} minutes and on Ctrl-C or SIGTERM [${text(files(name, "DIR").checkpoint)} with --out DIR]`,
     }),
   ),
@@ -41,7 +40,7 @@ export const recordFlags = (name: string) => ({
     description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet. Without it a run starts anew, and the checkpoint and the log of an earlier one are kept as FILE-before, in place of any that were kept so`,
   }),
   log: optional(
-    option("--log", string({ metavar: "FILE" }), {
+    option("--log", path("FILE"), {
       description: message`the loss and more of each outer step, as JSON lines [${text(files(name, "DIR").log)}]`,
     }),
   ),

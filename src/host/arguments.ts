@@ -1,7 +1,7 @@
 import { runParser } from "@optique/core/facade";
-import { text } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import type { Parser } from "@optique/core/parser";
-import { float, integer, choice as optiqueChoice, type ValueParser } from "@optique/core/valueparser";
+import { float, integer, choice as optiqueChoice, string, type ValueParser } from "@optique/core/valueparser";
 import { launch } from "./launch.ts";
 import { runtime } from "./runtime.ts";
 import { finish, note, print } from "./terminal.ts";
@@ -104,6 +104,23 @@ export const probability = (metavar: Uppercase<string> = "P"): ValueParser<"sync
 /** An integer that fits 32 bits, so that it means the same to every generator. */
 export const seed = (metavar: Uppercase<string> = "SEED"): ValueParser<"sync", number> =>
   integer({ min: 0, max: 2 ** 32 - 1, metavar: name(metavar) });
+
+/** A file or a folder; not "", which an unset variable of a shell is and which would name the root of all files. */
+export const path = (metavar: Uppercase<string>): ValueParser<"sync", string> =>
+  string({
+    metavar: name(metavar),
+    pattern: /./s,
+    errors: { patternMismatch: message`it is empty: name a path, or leave the flag out` },
+  });
+
+/** A file for an SVG figure. */
+export const svgPath = (metavar: Uppercase<string> = "FILE"): ValueParser<"sync", string> =>
+  string({
+    metavar: name(metavar),
+    // Devices have no ending.
+    pattern: /(\.svg|(^|[/\\])[^./\\]+)$/i,
+    errors: { patternMismatch: message`figures are SVG: name a file that ends in .svg` },
+  });
 
 /** One of these names; a near miss is told the right one. */
 export const choice = <const T extends string>(

@@ -5,10 +5,12 @@ import { expect, test } from "vitest";
 import {
   choice,
   nonNegativeNumber,
+  path,
   positiveInteger,
   probability,
   readArguments,
   seed,
+  svgPath,
 } from "../../src/host/arguments.ts";
 
 const parser = object({
@@ -17,16 +19,31 @@ const parser = object({
   noise: withDefault(option("--noise", probability()), 0.5),
   seed: withDefault(option("--seed", seed()), 0),
   estimator: withDefault(option("--estimator", choice(["rmd", "krmd", "greedy"])), "krmd"),
+  out: withDefault(option("--out", path("DIR")), "out"),
+  figure: withDefault(option("--figure", svgPath()), "toy.svg"),
   json: option("--json"),
 });
 const read = (...argv: string[]) => readArguments("script", parser, argv, "Does it.");
 
 test("defaults and values", () => {
-  const defaults = { steps: 20, lr: 0.1, noise: 0.5, seed: 0, estimator: "krmd", json: false };
+  const defaults = {
+    steps: 20,
+    lr: 0.1,
+    noise: 0.5,
+    seed: 0,
+    estimator: "krmd",
+    out: "out",
+    figure: "toy.svg",
+    json: false,
+  };
   expect(read()).toEqual({ value: defaults });
   expect(
     read("--steps=5", "--lr", "1e-3", "--noise", "1", "--seed", "4294967295", "--estimator", "rmd", "--json"),
-  ).toEqual({ value: { steps: 5, lr: 1e-3, noise: 1, seed: 4294967295, estimator: "rmd", json: true } });
+  ).toEqual({
+    value: { ...defaults, steps: 5, lr: 1e-3, noise: 1, seed: 4294967295, estimator: "rmd", json: true },
+  });
+  for (const figure of ["deep.er/x.SVG", "/dev/stdout", "plain"])
+    expect(read("--figure", figure)).toEqual({ value: { ...defaults, figure } });
 });
 
 test.each([
@@ -40,6 +57,10 @@ test.each([
   [["--seed=-1"], /--seed.*0/],
   [["--seed", "4294967296"], /--seed.*less than/],
   [["--estimator", "greedi"], /--estimator[\s\S]*greedy/],
+  [["--out", ""], /--out.*empty: name a path/],
+  [["--out="], /--out.*empty: name a path/],
+  [["--figure", "x.pdf"], /--figure.*ends in \.svg/],
+  [["--figure", ""], /--figure.*ends in \.svg/],
   [["--json", "--json"], /--json.*multiple/],
   [["stray"], /"stray"/],
 ])("%j is refused", (argv, message) => {
