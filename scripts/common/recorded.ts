@@ -5,6 +5,7 @@ import { option } from "@optique/core/primitives";
 import { path, positiveInteger } from "../../src/host/arguments.ts";
 import { interruptCode } from "../../src/host/interrupt.ts";
 import {
+  assertWritable,
   type Checkpoint,
   exists,
   finish,
@@ -28,7 +29,7 @@ const MINUTES = 5;
 export const recordFlags = (name: string) => ({
   checkpoint: optional(
     option("--checkpoint", path("FILE"), {
-      description: message`where the run can be taken up again: written every ${text(String(MINUTES))} minutes and on Ctrl-C or SIGTERM [${text(files(name, "DIR").checkpoint)} with --out DIR]`,
+      description: message`where the run can be taken up again: written every ${text(String(MINUTES))} minutes, on Ctrl-C or SIGTERM, and before the last step [${text(files(name, "DIR").checkpoint)} with --out DIR]`,
     }),
   ),
   checkpointEvery: optional(
@@ -37,7 +38,7 @@ export const recordFlags = (name: string) => ({
     }),
   ),
   resume: option("--resume", {
-    description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet. Without it a run starts anew, and the checkpoint and the log of an earlier one are kept as FILE-before, in place of any that were kept so`,
+    description: message`go on from the checkpoint, to the same bits as without a break; from the start where there is none yet. A run that starts anew keeps the checkpoint and the log of an earlier one as FILE-before, in place of any that were kept so`,
   }),
   log: optional(
     option("--log", path("FILE"), {
@@ -76,9 +77,11 @@ export interface Run {
 /**
  * The outer steps of `optimize`, recorded; what `measure` makes of a step goes to its line of the log. With `--resume`
  * they start after the checkpoint's. On Ctrl-C the step under way is the last; on SIGTERM the program ends after it
- * with 143. No checkpoint is written after the last step, so that a finished run that is resumed does its last steps,
- * and what follows them, again.
- * @throws UsageError for the checkpoint of a run with other settings; DataError for a damaged one; what `optimize` throws
+ * with 143. The last checkpoint is of the step before the last one: a finished run that is resumed does that step, and
+ * what follows it, again, or goes on from there where it is given more steps. One that cannot be written is told of, and
+ * the run goes on.
+ * @throws UsageError for the checkpoint of a run with other settings; DataError for a damaged one; Error for a checkpoint
+ * or a log that cannot be written, before the first step; what `optimize` throws
  */
 export async function* recorded<W extends string, H extends string>(
   problem: Problem<W, H>,
@@ -106,7 +109,8 @@ export async function* recorded<W extends string, H extends string>(
 export type RecordableStep = Pick<FollowedStep<string, string>, "index" | "latest" | "signal" | "checkpoint">;
 
 /**
- * The same for the steps of another outer loop, begun anew or after a checkpoint.
+ * The same for the steps of another outer loop, begun anew or after a checkpoint. Where `steps` is infinite as the loop
+ * finds its end itself, its last checkpoint is of the last step.
  * @param lineOf what goes to a step's line of the log
  */
 export async function* recordedSteps<Step extends RecordableStep>(
@@ -120,7 +124,6 @@ export async function* recordedSteps<Step extends RecordableStep>(
   const adapter = options.gpu.choice.description;
   const saved = flags.resume && (await exists(path)) ? await readCheckpoint(path) : undefined;
   const done = saved?.checkpoint.step ?? 0;
-  if (!flags.resume) await keepEarlier(path, logPath);
   if (flags.resume && saved === undefined) note(`there is no ${path} yet: starting at outer step 1`);
   if (saved !== undefined) {
     assertSameSettings(path, saved.settings, settings);
@@ -129,6 +132,8 @@ export async function* recordedSteps<Step extends RecordableStep>(
     const other = saved.adapter === adapter ? "" : `; it ran on ${saved.adapter}, so bits may differ`;
     note(`going on after outer step ${done}, from ${path}${other}`);
   }
+  for (const file of [path, logPath]) await assertWritable(file);
+  if (saved === undefined) await keepEarlier(path, logPath);
   const heading = { settings, adapter };
   const log = saved
     ? await MetricsLog.resume(logPath, done, heading)
@@ -136,33 +141,47 @@ export async function* recordedSteps<Step extends RecordableStep>(
   if (saved) await log.add({ resumed: done, adapter });
 
   let [lastStep, lastTime] = [done, performance.now()];
-  const isDue = (step: number) =>
-    flags.checkpointEvery === undefined
-      ? performance.now() - lastTime >= MINUTES * 60_000
-      : step - lastStep >= flags.checkpointEvery;
+  const save = async (step: Step): Promise<boolean> => {
+    const checkpoint = await step.checkpoint();
+    [lastStep, lastTime] = [step.index, performance.now()];
+    return writeCheckpoint(path, { checkpoint, settings, adapter }).then(
+      () => true,
+      (error: Error) => {
+        note(`${error.message}; going on without this checkpoint`);
+        return false;
+      },
+    );
+  };
+  const isDue = (step: number) => {
+    if (step === options.steps - 1) return true;
+    if (flags.checkpointEvery !== undefined) return step - lastStep >= flags.checkpointEvery;
+    return performance.now() - lastTime >= MINUTES * 60_000;
+  };
+  let last: Step | undefined;
   for await (const step of begin(saved?.checkpoint)) {
+    last = step;
     const { index, latest, signal } = step;
     await log.add({ step: index, ...(await lineOf(step)) });
     if (index === latest && index < options.steps && (signal !== undefined || isDue(index))) {
-      await writeCheckpoint(path, { checkpoint: await step.checkpoint(), settings, adapter });
-      [lastStep, lastTime] = [index, performance.now()];
-      if (signal !== undefined) note(`stopped after outer step ${index}: --resume goes on from ${path}`);
-      if (signal === "SIGTERM") await finish(interruptCode());
+      const isSaved = await save(step);
+      if (signal !== undefined && isSaved) {
+        note(`stopped after outer step ${index}: --resume goes on from ${path}`);
+        if (signal === "SIGTERM") await finish(interruptCode());
+      }
     }
     yield step;
   }
+  if (options.steps === Number.POSITIVE_INFINITY && last !== undefined && last.index > lastStep)
+    await save(last);
 }
 
 /**
  * A new run beside the checkpoint of an earlier one would be mixed with it by a later --resume; and who forgot
- * --resume can still go back.
+ * --resume can still go back. A run that was ended before its first checkpoint has left a log alone.
  */
 async function keepEarlier(checkpoint: string, log: string): Promise<void> {
-  const kept = await setAside(checkpoint);
-  if (kept === undefined) return;
-  const keptLog = await setAside(log);
-  const andLog = keptLog === undefined ? "" : ` and ${keptLog}`;
-  note(`starting anew; the checkpoint of an earlier run there is kept as ${kept}${andLog}`);
+  const kept = [await setAside(checkpoint), await setAside(log)].filter((name) => name !== undefined);
+  if (kept.length > 0) note(`starting anew; what an earlier run left there is kept as ${kept.join(" and ")}`);
 }
 
 /** For what is made of a log's lines at the end. @throws UsageError where --log names a device or a pipe */

@@ -137,7 +137,7 @@ test("Ctrl-C and --resume come to the same numbers as one run", async () => {
 });
 
 test("a run that is given more work does the step that was cut short anew", async () => {
-  const flags = ["--methods", "hb", "--checkpoint-every", "1", "--json"];
+  const flags = ["--methods", "hb", "--json"];
   const short = await run([...flags, "--work", "300"], "more");
   const resumed = await run([...flags, "--work", "500", "--resume"], "more");
   const [before, after] = [short, resumed].map(({ stdout }) => resultOf(stdout).points[0] as Point);
