@@ -8,6 +8,7 @@ import { option } from "@optique/core/primitives";
 import { path } from "../src/host/arguments.ts";
 import {
   add,
+  assertWritable,
   bestThreshold,
   bilevel,
   corruptLabels,
@@ -100,6 +101,11 @@ const model = linear(pixels, train.classes);
 // σ(0) = ½ for all, as in the paper; ±1 was tried and ends at the same validation loss.
 const start = new Float32Array(options.train);
 
+const files = {
+  picture: `${options.out}/hypercleaning.png`,
+  weights: `${options.out}/hypercleaning-weights.json`,
+};
+
 export const problem = weighted(start);
 if (import.meta.main) await experiment();
 
@@ -128,6 +134,7 @@ async function experiment(): Promise<void> {
   if (options.estimator === "first-order") {
     note("first-order sees no weights in the validation loss: its hypergradient is zero, nothing will move");
   }
+  for (const file of Object.values(files)) await assertWritable(file);
   const gpu = await Gpu.open();
   const baseline = await trained(gpu, start);
   const sure = Float32Array.from(corrupted, (wrong) => (wrong ? -SURE : SURE));
@@ -145,9 +152,10 @@ async function experiment(): Promise<void> {
     flagged: Array.from(lambda, (weight) => weight < FLAGGED),
     best: bestThreshold(lambda, corrupted),
   };
-  const picture = await drawLowest(lambda);
   if (options.json) printJson(results);
-  else printTables(results, picture);
+  else printTables(results);
+  await writeFile(files.picture, drawLowest(lambda));
+  if (!options.json) printFiles();
   gpu.close();
 }
 
@@ -197,11 +205,11 @@ async function saveWeights(lambda: Float32Array, settings: object): Promise<void
     wrong: [...corrupted],
     example: [...trainIndex],
   };
-  await writeFile(`${options.out}/hypercleaning-weights.json`, `${JSON.stringify(file)}\n`);
+  await writeFile(files.weights, `${JSON.stringify(file)}\n`);
 }
 
 /** The examples of lowest weight, each beside the mean validation image of the class that its label names. */
-async function drawLowest(lambda: Float32Array): Promise<string> {
+function drawLowest(lambda: Float32Array): Uint8Array {
   const { rows, columns } = train;
   const order = [...lambda.keys()].sort((i, j) => lambda[i]! - lambda[j]!);
   const typical = Array.from({ length: train.classes }, (_, label) => meanImage(val, label));
@@ -209,9 +217,7 @@ async function drawLowest(lambda: Float32Array): Promise<string> {
     images: [train.images.subarray(i * pixels, (i + 1) * pixels), typical[labels[i]!]!],
     frame: corrupted[i] ? ([220, 50, 47] as const) : ([130, 130, 130] as const),
   }));
-  const path = `${options.out}/hypercleaning.png`;
-  await writeFile(path, sheet(tiles, { rows, columns, across: 6 }));
-  return path;
+  return sheet(tiles, { rows, columns, across: 6 });
 }
 
 function meanImage({ images, labels }: Dataset, label: number): Float32Array {
@@ -242,7 +248,7 @@ function printJson({ adapter, label, learned, scores, flagged, best }: Results):
   print(JSON.stringify(result));
 }
 
-function printTables({ adapter, label, learned, scores, flagged, best }: Results, picture: string): void {
+function printTables({ adapter, label, learned, scores, flagged, best }: Results): void {
   const row = (name: string, { testAccuracy, validationAccuracy, validationLoss }: Score) => [
     name,
     percent(testAccuracy),
@@ -267,10 +273,15 @@ function printTables({ adapter, label, learned, scores, flagged, best }: Results
     `GPU memory: ${formatReport(learned.memory)}`,
     `adapter: ${adapter}`,
     "",
-    `${picture}: the ${Math.min(PICTURED, options.train)} examples of lowest weight, each beside what its label stands for; red frames: wrong labels`,
-    `${options.out}/hypercleaning-weights.json: every example's weight`,
   ];
   print(lines.join("\n"));
+}
+
+function printFiles(): void {
+  print(
+    `${files.picture}: the ${Math.min(PICTURED, options.train)} examples of lowest weight, each beside what its label stands for; red frames: wrong labels`,
+  );
+  print(`${files.weights}: every example's weight`);
 }
 
 function percent(share: number): string {

@@ -9,15 +9,14 @@ import { estimatorList } from "../src/estimators/named.ts";
 import { choice, listOf, nonNegativeNumber, positiveInteger } from "../src/host/arguments.ts";
 import {
   type Estimator,
-  figure,
   Gpu,
   gradientDescent,
   parseArguments,
   print,
   progress,
   table,
-  writeFile,
 } from "../src/index.ts";
+import { deliverFigure } from "./common/deliver.ts";
 import {
   checkEstimator,
   estimatorFlags,
@@ -136,7 +135,7 @@ async function follow(
 }
 
 async function several(): Promise<void> {
-  const { estimators = SEVERAL, horizons = HORIZONS, figure: file, outerSteps } = options;
+  const { estimators = SEVERAL, horizons = HORIZONS, outerSteps } = options;
   const starts = options.start === undefined ? (["restart", "warm"] as const) : [options.start];
   const cases = starts.flatMap((start) =>
     horizons.flatMap((innerSteps) =>
@@ -155,9 +154,9 @@ async function several(): Promise<void> {
     runs.push({ ...run, points });
   }
   bar.stop();
-  if (file !== undefined) await writeFile(file, await figure(toyFigure(runs)));
   if (options.json) printRunsJson(runs, gpu.choice.description);
   else printRuns(runs, gpu.choice.description);
+  await deliverFigure(options, () => toyFigure(runs));
   gpu.close();
 }
 
@@ -232,5 +231,4 @@ function printRuns(runs: readonly ToyRun[], adapter: string): void {
   print("");
   print(`of ${options.outerSteps} outer steps; least cosine to exact reverse mode until the loss is there`);
   print(`adapter: ${adapter}`);
-  if (options.figure !== undefined) print(`figure: ${options.figure}`);
 }

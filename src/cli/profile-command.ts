@@ -1,7 +1,9 @@
 import { estimatorList } from "../estimators/named.ts";
+import { assertWritable } from "../host/files.ts";
 import type { Command } from "./command.ts";
 import { count, estimatorsHelp } from "./estimator-flags.ts";
 import type { ProfileScriptOptions } from "./profile.ts";
+import { splitFlags } from "./run.ts";
 import { runOnScript } from "./run-on-script.ts";
 
 const help = `Usage: hypergrad profile FILE [flags]
@@ -21,8 +23,10 @@ All other flags are the script's: hypergrad run FILE --help lists them.`;
 /** `hypergrad profile FILE [flags]` */
 export const profileCommand: Command = {
   summary: "where the time of an outer step of a script's problem goes",
-  run: (argv) =>
-    runOnScript<ProfileScriptOptions>(argv, {
+  async run(argv) {
+    const { "--trace": file } = splitFlags(argv, ["--trace"]).own;
+    if (file !== undefined) await assertWritable(file);
+    return runOnScript<ProfileScriptOptions>(argv, {
       command: "profile",
       help,
       flags: ["--estimators", "--samples", "--trace"],
@@ -33,5 +37,6 @@ export const profileCommand: Command = {
         estimatorList(estimators);
         return { ...given, estimators, samples: count("--samples", samples), ...(trace && { trace }) };
       },
-    }),
+    });
+  },
 };

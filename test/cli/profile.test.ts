@@ -53,6 +53,14 @@ test("profile tells where an outer step's time goes, and writes a trace", async 
   }
 });
 
+test("a trace that cannot be written is told of before anything is measured", async () => {
+  const { code, stdout, stderr } = await hypergrad(["profile", fixture, "--trace", root]);
+  expect({ code, stdout, stderr }).toEqual({
+    ...{ code: 1, stdout: "" },
+    stderr: `error: cannot write ${root}: it is a folder\n`,
+  });
+});
+
 test("wrong flags are exit code 2", async () => {
   for (const flags of [
     ["--samples", "0"],

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "fast-png";
@@ -112,6 +112,14 @@ test("Ctrl-C ends after the step at hand: results are printed, the weights saved
   expect(code).toBe(130);
 });
 
+test("a picture that cannot be written is told of before the run", async () => {
+  await mkdir(join(folder, "taken/hypercleaning.png"), { recursive: true });
+  const { code, stdout, stderr } = await run([], {}, "taken");
+  expect(stderr).toMatch(/^error: cannot write .*hypercleaning\.png: it is a folder/);
+  expect(stdout).toBe("");
+  expect(code).toBe(1);
+});
+
 test.each([
   [["--k", "11", "--inner-steps", "10"], "--k 11 is more than there are inner steps"],
   [["--estimator", "rmd", "--k", "3"], "--k belongs to --estimator krmd"],
@@ -123,6 +131,7 @@ test.each([
   [["--inner-lr", "much"], "--inner-lr"],
   [["--outer", "adma"], "adam"],
   [["--start", "warm"], "--start"],
+  [["--log", ""], "name a path"],
   [["--set", "mnist"], "--set mnist needs --data"],
 ])("%j is exit code 2 and says why", async (flags, why) => {
   const { code, stdout, stderr } = await run(flags);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -197,6 +197,21 @@ test.each(["deno", "browser"])("in %s several runs are drawn, too", async (runti
   expect(svg).toContain(">warm, T = 4<");
 });
 
+test("a figure that cannot be written costs no results", async () => {
+  const cwd = await mkdtemp(join(tmpdir(), "hypergrad-toy-"));
+  try {
+    await mkdir(join(cwd, "x.svg"));
+    const flags = ["--figure", "x.svg", "--horizons", "2", "--estimators", "t1t2", "--outer-steps", "1"];
+    const { code, stdout, stderr } = await hypergrad(["run", "toy", ...flags, "--start", "warm"], { cwd });
+    expect(stdout).toMatch(/^t1t2 +warm +2 /m);
+    expect(stdout).not.toContain("figure:");
+    expect(stderr).toContain("error: cannot write x.svg: it is a folder");
+    expect(code).toBe(1);
+  } finally {
+    await rm(cwd, { recursive: true });
+  }
+});
+
 test("several runs without a figure are a table", async () => {
   const { code, stdout } = await hypergrad([
     ...["run", "toy", "--horizons", "2", "--estimators", "t1t2", "--outer-steps", "2"],
@@ -210,6 +225,7 @@ test("several runs without a figure are a table", async () => {
 test.each([
   [["--figure", "x.svg", "--k", "3"], "give --estimators and --horizons"],
   [["--horizons", "5", "--inner-steps", "10"], "give --estimators and --horizons"],
+  [["--figure", "x.pdf"], "ends in .svg"],
   [["--horizons", "5,0"], "--horizons"],
   [["--estimators", "rmd,krmd:6"], "give at most 5"],
   [["--estimators", "exact"], 'there is no estimator "exact"'],
