@@ -1,6 +1,15 @@
 import { type Dataset, scaled } from "./dataset.ts";
 import { DAMAGED, DataError } from "./error.ts";
-import { foldersOf, ifThere, type ListFolder, openFirst, pathTo, type ReadFile } from "./folder.ts";
+import {
+  assertNoFiles,
+  fetching,
+  foldersOf,
+  ifThere,
+  type ListFolder,
+  openFirst,
+  pathTo,
+  type ReadFile,
+} from "./folder.ts";
 import { gunzipped } from "./gzip.ts";
 
 /** How to get at files whose names are not known beforehand. */
@@ -79,7 +88,7 @@ async function load(
   const { name, labels: classesOf } = format;
   const record = classesOf.length + PIXELS;
   const batches: Uint8Array[] = [];
-  const { folder, names } = await batchFiles(listFolder, dir, part, format);
+  const { folder, names } = await batchFiles({ readFile, listFolder }, dir, part, format);
   for (const file of names) {
     const { bytes, path } = await openFirst(readFile, [folder], [file], DAMAGED);
     const { contents, where } = await gunzipped(bytes, path);
@@ -102,7 +111,7 @@ async function load(
 
 /** The files of one part, one a batch: a whole one before a first part of it, .gz before plain. */
 async function batchFiles(
-  list: ListFolder,
+  { readFile, listFolder }: Files,
   dir: string,
   part: "train" | "test",
   { name, folder: unpacked, files, example }: Format,
@@ -110,7 +119,7 @@ async function batchFiles(
   const folders = foldersOf(dir, name).flatMap((folder) => [folder, pathTo(folder, unpacked)]);
   for (const folder of folders) {
     const batches = new Map<string, { file: string; rank: number }>();
-    for (const file of (await ifThere(folder, list)) ?? []) {
+    for (const file of (await ifThere(folder, listFolder)) ?? []) {
       const [, batch, gz] = files[part].exec(file) ?? [];
       if (batch === undefined) continue;
       const rank = 2 * file.replace(/\.gz$/, "").length - (gz ? 1 : 0);
@@ -121,8 +130,9 @@ async function batchFiles(
     const names = [...batches.keys()].sort().map((batch) => batches.get(batch)!.file);
     if (names.length > 0) return { folder, names };
   }
+  await assertNoFiles(readFile, folders);
   const problem = `no ${part === "train" ? "training" : "test"} file of ${name} (looked in ${folders.join(", ")})`;
-  throw new DataError(folders[0]!, 0, problem, `give the folder that holds ${example}`);
+  throw new DataError(folders[0]!, undefined, problem, fetching(dir, name, example));
 }
 
 function check(bytes: Uint8Array, { name, labels }: Format, path: string, where: string): void {

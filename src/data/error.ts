@@ -2,11 +2,21 @@
 export class DataError extends Error {
   override readonly name = "DataError";
   readonly file: string;
-  /** Byte position at which the fault shows; of the decompressed bytes where the message says so. */
-  readonly offset: number;
+  /**
+   * Byte position at which the fault shows; of the decompressed bytes where the message says so. Undefined for what
+   * could not be read at all.
+   */
+  readonly offset: number | undefined;
 
-  constructor(file: string, offset: number, problem: string, remedy: string, options?: ErrorOptions) {
-    super(`${file}: at byte ${offset}: ${problem}; ${remedy}`, options);
+  constructor(
+    file: string,
+    offset: number | undefined,
+    problem: string,
+    remedy: string,
+    options?: ErrorOptions,
+  ) {
+    const where = offset === undefined ? "" : `at byte ${offset}: `;
+    super(`${file}: ${where}${problem}; ${remedy}`, options);
     this.file = file;
     this.offset = offset;
   }

@@ -31,6 +31,11 @@ export interface Opened {
   bytes: Uint8Array;
 }
 
+/** What to do about files of a set that are not in `dir`; `what` says which they are. */
+export function fetching(dir: string, name: SetName, what: string): string {
+  return `fetch the set with "npx hypergrad data fetch ${name} --data ${dir}", or give the folder that holds ${what}`;
+}
+
 /**
  * The first file that is there: each folder in turn, in each the names in turn.
  * @throws DataError with all that was tried, or for a file that is there but cannot be read
@@ -50,7 +55,20 @@ export async function openFirst(
       tried.push(path);
     }
   }
-  throw new DataError(tried[0]!, 0, `no such file (tried ${tried.join(", ")})`, remedy);
+  await assertNoFiles(read, folders);
+  throw new DataError(tried[0]!, undefined, `no such file (tried ${tried.join(", ")})`, remedy);
+}
+
+/** Where nothing was found: @throws DataError if one of the folders is a file */
+export async function assertNoFiles(read: ReadFile, folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    const isFile = await read(folder).then(
+      () => true,
+      () => false,
+    );
+    if (isFile)
+      throw new DataError(folder, undefined, "it is a file, not a folder", "give the folder it is in");
+  }
 }
 
 /**
@@ -63,6 +81,8 @@ export async function ifThere<T>(path: string, get: (path: string) => Promise<T>
   } catch (cause) {
     const { code, name, message } = (cause ?? {}) as { code?: unknown; name?: unknown; message?: unknown };
     if (code === "ENOENT" || code === "ENOTDIR" || name === "NotFound" || name === "NotFoundError") return;
-    throw new DataError(path, 0, `it cannot be read (${message ?? cause})`, "make it readable", { cause });
+    throw new DataError(path, undefined, `it cannot be read (${message ?? cause})`, "make it readable", {
+      cause,
+    });
   }
 }

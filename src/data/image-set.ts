@@ -1,6 +1,6 @@
 import { type Dataset, scaled } from "./dataset.ts";
 import { DataError } from "./error.ts";
-import { foldersOf, type Opened, openFirst, type ReadFile } from "./folder.ts";
+import { fetching, foldersOf, type Opened, openFirst, type ReadFile } from "./folder.ts";
 import { decodeIdx, type Idx } from "./idx.ts";
 
 /** Image sets published as four IDX files of the same names; each has ten classes. */
@@ -25,9 +25,10 @@ export async function loadImageSet(
     throw new RangeError(`there is no image set "${name}": choose ${NAMES.join(" or ")}`);
   }
   const folders = foldersOf(dir, name);
+  const remedy = fetching(dir, name, "the IDX files");
   const prefix = part === "train" ? "train" : "t10k";
-  const images = await open(read, folders, `${prefix}-images-idx3-ubyte`);
-  const labels = await open(read, [images.folder], `${prefix}-labels-idx1-ubyte`);
+  const images = await open(read, folders, remedy, `${prefix}-images-idx3-ubyte`);
+  const labels = await open(read, [images.folder], remedy, `${prefix}-labels-idx1-ubyte`);
   checkAxes(images, 3, "images: count, rows, columns");
   checkAxes(labels, 1, "labels: count");
 
@@ -64,8 +65,12 @@ interface OpenedIdx extends Omit<Opened, "bytes"> {
   idx: Idx;
 }
 
-async function open(read: ReadFile, folders: readonly string[], file: string): Promise<OpenedIdx> {
-  const remedy = "give the folder that holds the IDX files";
+async function open(
+  read: ReadFile,
+  folders: readonly string[],
+  remedy: string,
+  file: string,
+): Promise<OpenedIdx> {
   const { folder, path, bytes } = await openFirst(read, folders, [`${file}.gz`, file], remedy);
   return { folder, path, idx: await decodeIdx(bytes, path) };
 }

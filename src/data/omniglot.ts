@@ -2,7 +2,7 @@ import { decode } from "fast-png";
 import { AreaAverage } from "./area-average.ts";
 import type { Dataset } from "./dataset.ts";
 import { DAMAGED, DataError } from "./error.ts";
-import { foldersOf, openFirst, type ReadFile } from "./folder.ts";
+import { fetching, foldersOf, openFirst, type ReadFile } from "./folder.ts";
 import { readZip, type ZipEntry } from "./zip.ts";
 
 export interface OmniglotOptions {
@@ -39,7 +39,7 @@ export async function loadOmniglot(
     throw new RangeError(`the size of Omniglot images must be a whole number from 1 to ${SIDE}, got ${size}`);
   }
   const file = `images_${part}.zip`;
-  const remedy = "give the folder that holds Omniglot's zip archives";
+  const remedy = fetching(dir, "omniglot", "its zip archives");
   const { path, bytes } = await openFirst(read, foldersOf(dir, "omniglot"), [file], remedy);
   const drawings = drawingsOf(readZip(bytes, path));
   if (drawings.length === 0) {

@@ -68,6 +68,10 @@ describe("loadCifar10", () => {
       ten({ "d/train.bin": records([1, 2]), "d/data_batch_1.bin.part": records([1]) }),
     );
     expect(error.message).toContain("no training file of cifar10 (looked in d/cifar10, ");
+    expect(error.message).toContain(
+      '"npx hypergrad data fetch cifar10 --data d", or give the folder that holds data_',
+    );
+    expect((await errorOf(ten({ d: new Uint8Array(9) }))).message).toContain("d: it is a file, not a folder");
   });
 
   it.each([

@@ -76,8 +76,20 @@ describe("loadImageSet", () => {
     for (const path of ["d/mnist/train-images-idx3-ubyte.gz", "d/train-images-idx3-ubyte)"]) {
       expect(none.message).toContain(path);
     }
+    expect(none.message).toContain(
+      '; fetch the set with "npx hypergrad data fetch mnist --data d", or give the',
+    );
+    expect(none.message).not.toContain("at byte");
+    expect(none.offset).toBeUndefined();
     const unlabelled = await errorOf(load({ "d/train-images-idx3-ubyte": images(1) }));
     expect(unlabelled.file).toBe("d/train-labels-idx1-ubyte.gz");
+  });
+
+  it("says that a file is no folder", async () => {
+    for (const dir of ["README.md", "README.md/"]) {
+      const error = await errorOf(load({ "README.md": new Uint8Array(9) }, dir));
+      expect(error.message).toBe("README.md: it is a file, not a folder; give the folder it is in");
+    }
   });
 
   it("reports a file that is there but cannot be read", async () => {
