@@ -1,5 +1,6 @@
 /** The labelled images that a script works on. */
 import { type Dataset, glyphs, loadImageSet, Random, readFile, take, UsageError } from "../../src/index.ts";
+import { refusing } from "./refusing.ts";
 
 export interface ExampleOptions {
   /** A folder of IDX files; glyphs when absent. */
@@ -25,7 +26,7 @@ export interface Examples {
 /**
  * Disjoint random training and validation examples from the training file, test examples from the test file.
  * Glyphs are drawn for the purpose. With `val: "test"` the validation examples are the test examples.
- * @throws UsageError when there are too few; DataError for files that are missing or damaged
+ * @throws UsageError when there are too few, or too many for the memory; DataError for files that are missing or damaged
  */
 export async function loadExamples(options: ExampleOptions): Promise<Examples> {
   const { data, set = "mnist", train, glyphTest, seed } = options;
@@ -33,8 +34,9 @@ export async function loadExamples(options: ExampleOptions): Promise<Examples> {
   const random = new Random(seed);
   if (data === undefined) {
     const { test = glyphTest } = options;
-    const all = glyphs({ count: train + val + test, seed });
-    const order = random.fork("split").permutation(train + val + test);
+    const count = train + val + test;
+    const all = refusing("--train, --val and --test", () => glyphs({ count, seed }));
+    const order = random.fork("split").permutation(count);
     return parts(all, order, options, take(all, order.subarray(train + val)));
   }
   const source = await loadImageSet(readFile, data, set, "train");

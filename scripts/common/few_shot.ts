@@ -18,10 +18,10 @@ import {
   type TaskData,
   type TaskOptions,
   TaskSampler,
-  UsageError,
 } from "../../src/index.ts";
 import { firstWeights, initialFlag } from "./flags.ts";
 import type { Tasks } from "./meta_learning.ts";
+import { refusing } from "./refusing.ts";
 
 export interface FewShotDefaults {
   readonly ways: number;
@@ -136,7 +136,7 @@ export function numbersOf(list: string): number[] | undefined {
   return /^[1-9]\d*(,[1-9]\d*)*$/.test(list) ? list.split(",").map(Number) : undefined;
 }
 
-/** @throws DataError for an archive that is missing or damaged */
+/** @throws DataError for an archive that is missing or damaged; UsageError for too many characters */
 export async function loadCharacters({
   data,
   part = "background",
@@ -145,7 +145,7 @@ export async function loadCharacters({
   size,
 }: FewShotOptions): Promise<Dataset> {
   return data === undefined
-    ? characters({ classes, size, seed: 0 })
+    ? refusing("--characters", () => characters({ classes, size, seed: 0 }))
     : await loadOmniglot(readFile, data, part, { size, rotations });
 }
 
@@ -159,7 +159,7 @@ export function characterTasks(dataset: Dataset, options: FewShotOptions, seed: 
   const classes = splitClasses(dataset, heldOut, random.fork("characters"));
   const stream = (part: keyof typeof classes): ((number: number) => TaskData) => {
     const sampler = refusing(
-      part === "train" ? "training" : "held-out",
+      `the ${part === "train" ? "training" : "held-out"} tasks`,
       () => new TaskSampler(dataset, { ways, shots, queries, classes: classes[part] }),
     );
     const draws = random.fork(part);
@@ -170,15 +170,6 @@ export function characterTasks(dataset: Dataset, options: FewShotOptions, seed: 
 
 function levels({ train, query }: Task): TaskData {
   return { inner: { ...train }, outer: { ...query } };
-}
-
-function refusing<T>(what: string, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(`the ${what} tasks: ${error.message}`);
-    throw error;
-  }
 }
 
 /** The network of the flags, with first values by seed. */

@@ -1,7 +1,7 @@
 import { Random } from "../random.ts";
 import { alphabet } from "./alphabet.ts";
 import type { Dataset } from "./dataset.ts";
-import { checkDifficulty, checkWhole, drawExample } from "./handwriting.ts";
+import { blankImages, checkDifficulty, checkWhole, drawExample } from "./handwriting.ts";
 
 export interface CharacterOptions {
   /** Number of characters: the first so many of an alphabet that no seed changes. @default 200 */
@@ -24,7 +24,7 @@ export interface CharacterOptions {
  * A generated set for few-shot learning, shaped like Omniglot: many characters with few drawings of each,
  * sorted by character. A drawing depends on the seed, its character and its number alone: asking for more
  * characters or drawings changes none.
- * @throws RangeError if an option is out of range
+ * @throws RangeError if an option is out of range, or if so many do not fit into memory
  */
 export function characters(options: CharacterOptions): Dataset {
   const { classes = 200, perClass = 20, size = 28, seed, difficulty = 1 } = options;
@@ -34,7 +34,7 @@ export function characters(options: CharacterOptions): Dataset {
   checkDifficulty("characters", difficulty);
   const random = new Random(seed).fork("characters");
   const pixels = size * size;
-  const images = new Float32Array(classes * perClass * pixels);
+  const images = blankImages("characters", classes * perClass, size);
   const labels = Int32Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
   alphabet(classes).forEach((character, label) => {
     const ofClass = random.fork(label);

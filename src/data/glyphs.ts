@@ -1,7 +1,7 @@
 import { Random } from "../random.ts";
 import { alphabet } from "./alphabet.ts";
 import type { Dataset } from "./dataset.ts";
-import { checkDifficulty, checkWhole, drawExample } from "./handwriting.ts";
+import { blankImages, checkDifficulty, checkWhole, drawExample } from "./handwriting.ts";
 
 export interface GlyphOptions {
   /** Number of images. */
@@ -24,7 +24,7 @@ export interface GlyphOptions {
  * Draws handwriting-like characters: every image is its class's strokes with shaken control points, a smooth
  * elastic warp, a random affine map, a random line width and pixel noise. Classes have equal numbers of
  * images (to within one) in random order.
- * @throws RangeError if an option is out of range
+ * @throws RangeError if an option is out of range, or if so many do not fit into memory
  */
 export function glyphs(options: GlyphOptions): Dataset {
   const { count, classes = 10, size = 28, seed, difficulty = 1 } = options;
@@ -32,10 +32,10 @@ export function glyphs(options: GlyphOptions): Dataset {
   checkWhole("classes of glyphs", classes, 1, 2000);
   checkWhole("size of glyphs", size, 8, 1024);
   checkDifficulty("glyphs", difficulty);
+  const images = blankImages("glyphs", count, size);
   const random = new Random(seed).fork("glyphs");
   const characters = alphabet(classes);
   const labels = Int32Array.from(random.permutation(count), (position) => position % classes);
-  const images = new Float32Array(count * size * size);
   labels.forEach((label, i) => {
     const image = images.subarray(i * size * size, (i + 1) * size * size);
     drawExample(image, size, characters[label]!, random, difficulty);

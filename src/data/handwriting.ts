@@ -67,6 +67,16 @@ function placement(size: number, spread: (width: number) => number): (point: Poi
   };
 }
 
+/** @throws RangeError where so many images of size × size do not fit into memory */
+export function blankImages(what: string, count: number, size: number): Float32Array {
+  try {
+    return new Float32Array(count * size * size);
+  } catch (cause) {
+    const images = `${count} ${what} of ${size} × ${size} pixels`;
+    throw new RangeError(`${images} do not fit into memory: ask for fewer`, { cause });
+  }
+}
+
 /** @throws RangeError unless the value is a whole number from `least` to `most` */
 export function checkWhole(option: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;

@@ -52,7 +52,9 @@ test("rows of estimators for two seeds: a learned layer classifies held-out char
     expect(bytes!.total).toBeGreaterThan(0);
   }
   expect(await readdir(join(place.folder, "rows"))).toEqual(
-    ["first-order-0", "first-order-1", "rmd-0", "rmd-1"].map((name) => `few-shot-${name}-log.jsonl`),
+    ["first-order-0", "first-order-1", "rmd-0", "rmd-1"].flatMap((name) =>
+      ["checkpoint.npz", "log.jsonl"].map((file) => `few-shot-${name}-${file}`),
+    ),
   );
 });
 
@@ -97,6 +99,7 @@ test.each([
   [["--pools", "2"], "--pools 2: give a whole number for each of the 2 convolutions"],
   [["--ways", "9"], "the held-out tasks: 9-way tasks need 9 classes, there are 8"],
   [["--queries", "20"], "1 shots and 20 queries need 21: ask for fewer"],
+  [["--characters", "3000"], "--characters: classes of characters must be a whole number from 1 to 2000"],
   [["--rotations"], "--rotations needs --data DIR"],
   [["--part", "evaluation"], "--part evaluation needs --data DIR"],
   [["--estimators", "krmd:4"], "at most 3"],

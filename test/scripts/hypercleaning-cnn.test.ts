@@ -58,7 +58,10 @@ test("rows of estimators for two seeds: the validation loss falls below that wit
     });
   }
   expect(await readdir(folder)).toEqual(
-    ["greedy-0.9", "none", "t1t2"].map((row) => `hypercleaning-cnn-${row}-log.jsonl`),
+    [
+      ...["greedy-0.9-checkpoint.npz", "greedy-0.9-log.jsonl", "none-log.jsonl"],
+      ...["t1t2-checkpoint.npz", "t1t2-log.jsonl"],
+    ].map((file) => `hypercleaning-cnn-${file}`),
   );
   const [first, second] = none!.validationLoss.each;
   expect(first).not.toBe(second);

@@ -132,6 +132,7 @@ test.each([
   [["--outer", "adma"], "adam"],
   [["--start", "warm"], "--start"],
   [["--log", ""], "name a path"],
+  [["--train", "100000000"], "--train, --val and --test: 100003000 glyphs of 28 × 28 pixels do not fit"],
   [["--set", "mnist"], "--set mnist needs --data"],
 ])("%j is exit code 2 and says why", async (flags, why) => {
   const { code, stdout, stderr } = await run(flags);

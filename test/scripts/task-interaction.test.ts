@@ -69,7 +69,10 @@ test("C joins the classes of a family, and no others, whatever the estimator", a
     });
   }
   expect(await readdir(folder)).toEqual(
-    ["krmd-1", "none", "ridge", "rmd"].map((row) => `task-interaction-${row}-log.jsonl`),
+    [
+      ...["krmd-1-checkpoint.npz", "krmd-1-log.jsonl", "none-log.jsonl", "ridge-checkpoint.npz"],
+      ...["ridge-log.jsonl", "rmd-checkpoint.npz", "rmd-log.jsonl"],
+    ].map((file) => `task-interaction-${file}`),
   );
 });
 
