@@ -110,7 +110,15 @@ export type { Tensor } from "./graph/tensor.ts";
 export { filled, perLane, scalar, type Values, values, zeros } from "./graph/values.ts";
 export { parseArguments } from "./host/arguments.ts";
 export { UsageError } from "./host/errors.ts";
-export { assertWritable, exists, isSpecial, listFolder, readFile, setAside, writeFile } from "./host/files.ts";
+export {
+  assertWritable,
+  exists,
+  isSpecial,
+  listFolder,
+  readFile,
+  setAside,
+  writeFile,
+} from "./host/files.ts";
 export type { Signal } from "./host/interrupt.ts";
 export { finish, note, onInterrupt, print, progress } from "./host/terminal.ts";
 export { type ConvLayer, type ConvNetOptions, convNet, splitLayers } from "./nn/conv_net.ts";
