@@ -36,15 +36,15 @@ export async function profileScript(
     profiles.push({ estimator: label, ...(await profile(problem, { gpu, estimator, roofline, samples })) });
   }
   bar.stop();
-  if (trace !== undefined) {
-    await writeFile(trace, chromeTrace(profiles.flatMap((each) => tracksOf(each.estimator, each))));
-    note(`${trace}: open it in chrome://tracing or https://ui.perfetto.dev`);
-  }
   const adapter = gpu.choice.description;
   const shown = profiles.map(({ events: _, ...rest }) => rest);
   if (json) print(JSON.stringify({ adapter, file, roofline, estimators: shown }));
   else print([adapter, ...profiles.map((each) => formatProfile(each.estimator, each))].join("\n\n"));
   gpu.close();
+  if (trace !== undefined) {
+    await writeFile(trace, chromeTrace(profiles.flatMap((each) => tracksOf(each.estimator, each))));
+    note(`${trace}: open it in chrome://tracing or https://ui.perfetto.dev`);
+  }
   return 0;
 }
 
