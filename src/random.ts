@@ -20,7 +20,7 @@ export class Random {
 
   /** @param seed a safe integer, or the 128 bits of state themselves, not all of them zero */
   constructor(seed: number | Key) {
-    this.key = typeof seed === "number" ? withNumber(ROOT, seed) : seed;
+    this.key = typeof seed === "object" ? seed : withNumber(ROOT, seed);
     if (this.key.every((word) => word >>> 0 === 0)) {
       throw new RangeError("the state of a random generator must not be all zero: set at least one bit");
     }

@@ -1,7 +1,8 @@
 import { type AdamW, adamWAdjoint, adamWStep, adamWTangent } from "../../shaders/adam_w_step.ts";
 import { Block } from "../gpu/block.ts";
 import type { Entry, Sequence } from "../gpu/dispatch.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { assertNormal } from "./float32.ts";
 import type {
   InnerKernels,
@@ -25,13 +26,9 @@ type Options = Pick<AdamW, "lr"> & Partial<Pick<AdamW, "beta1" | "beta2" | "epsi
  * gradient. The derivative of √ŝ counts as zero where ŝ = 0.
  * @throws ProblemError for constants outside their range; η cannot be learned.
  */
-export function adamW({
-  lr,
-  beta1 = 0.9,
-  beta2 = 0.999,
-  epsilon = 1e-8,
-  weightDecay = 0,
-}: Options): InnerOptimizer<never> {
+export function adamW(options: Options): InnerOptimizer<never> {
+  assertKnown("adamW", options, { lr: true, beta1: true, beta2: true, epsilon: true, weightDecay: true });
+  const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
   if (typeof lr !== "number")
     throw new ProblemError(`adamW's lr is "${lr}": a learned rate needs sgd(); give a number`);
   for (const [name, decay] of Object.entries({ beta1, beta2 })) {

@@ -1,6 +1,6 @@
 import type { CarriedWords } from "../gpu/carried.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type { Layout } from "../graph/layout.ts";
-import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape } from "../graph/shape.ts";
 import { statement } from "../graph/statement.ts";
 import { type Tensor, topological } from "../graph/tensor.ts";

@@ -2,7 +2,8 @@ import { linearGrid } from "../../shaders/operand.ts";
 import { clampBetween, type Rows, rowGrid, simplexRows, symmetrize } from "../../shaders/projection.ts";
 import type { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch, type Grid } from "../gpu/dispatch.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { elementAt, formatShape, normalizeAxis, type Shape, size } from "../graph/shape.ts";
 import { partsOf, type Values } from "../graph/values.ts";
 import type { Group } from "./group.ts";
@@ -30,7 +31,9 @@ export type Stated = Constraint | readonly Constraint[];
 const ROUNDING = 1e-5;
 
 /** lower ≤ x ≤ upper for each element; either bound may be left out. @throws ProblemError for bounds without room */
-export function box({ lower, upper }: { lower?: number; upper?: number }): Constraint {
+export function box(options: { lower?: number; upper?: number }): Constraint {
+  assertKnown("box", options, { lower: true, upper: true });
+  const { lower, upper } = options;
   for (const [name, bound] of Object.entries({ lower, upper })) {
     if (bound !== undefined && !Number.isFinite(Math.fround(bound)))
       throw new ProblemError(`box has ${name} ${bound}: give a finite number, or leave it out`);
@@ -67,9 +70,11 @@ export function nonNegative(): Constraint {
 
 /**
  * x ≥ 0 and Σ x = total along an axis, the last unless told: with total 1 each row of a matrix is a distribution. A
- * group without axes is one row of one element.
+ * group without axes is one row of one element. @throws ProblemError for a total that is not > 0
  */
-export function simplex({ total = 1, axis = -1 }: { total?: number; axis?: number } = {}): Constraint {
+export function simplex(options: { total?: number; axis?: number } = {}): Constraint {
+  assertKnown("simplex", options, { total: true, axis: true });
+  const { total = 1, axis = -1 } = options;
   if (!(Math.fround(total) > 0 && Number.isFinite(Math.fround(total))))
     throw new ProblemError(`simplex has the total ${total}: give a finite number > 0`);
   return {

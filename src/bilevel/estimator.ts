@@ -1,3 +1,5 @@
+import { kindOf } from "../gpu/kind.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type { Settings } from "./settings.ts";
 import type { Unroll } from "./unroll.ts";
 
@@ -23,4 +25,10 @@ export interface Estimator {
   products(steps: number, sizes: ProductSizes): number;
   /** Records the inner loop and everything that makes h out of it; E goes to the outer loss. */
   record(unroll: Unroll): void;
+}
+
+/** The types say it too, but not to JavaScript. @throws ProblemError */
+export function assertEstimator(given: unknown): asserts given is Estimator {
+  if (typeof given === "object" && given !== null && "record" in given && "slots" in given) return;
+  throw new ProblemError(`estimator is ${kindOf(given)}: give one such as rmd() or greedy({ gamma: 0.9 })`);
 }

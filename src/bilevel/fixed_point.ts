@@ -7,7 +7,7 @@ import {
 } from "../../shaders/fixed_point.ts";
 import { Block } from "../gpu/block.ts";
 import type { Sequence } from "../gpu/dispatch.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type { Problem } from "./problem.ts";
 import { coefficientOf, startOf } from "./rate.ts";
 import { Trajectory } from "./trajectory.ts";

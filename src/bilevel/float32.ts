@@ -1,4 +1,4 @@
-import { ProblemError } from "../graph/problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 
 /** The least normal number; a GPU may take smaller ones for 0. */
 export const LEAST_NORMAL = 2 ** -126;

@@ -1,13 +1,14 @@
 import type { Gpu } from "../gpu/gpu.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { assertKnown } from "../gpu/known.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
-import { kindOf } from "../graph/kind.ts";
 import type { Values } from "../graph/values.ts";
 import type { Checkpoint, Fingerprint } from "./checkpoint.ts";
 import type { Estimator } from "./estimator.ts";
 import type { LogEntry } from "./outer_log.ts";
 import { byGroup, OuterLoop, type TaskData } from "./outer_loop.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
-import { type Problem, ProblemError, positive } from "./problem.ts";
+import { assertRuns, type Problem, ProblemError, positive } from "./problem.ts";
 
 export interface OptimizeOptions<H extends string> {
   readonly gpu: Gpu;
@@ -51,6 +52,11 @@ export interface OuterStep<W extends string, H extends string> extends LogEntry 
   readonly memory: MemoryReport;
 }
 
+const KNOWN = {
+  ...{ gpu: true, estimator: true, optimizer: true, steps: true },
+  ...{ mode: true, every: true, reshuffle: true, data: true, resume: true },
+};
+
 /**
  * Moves α along its hypergradient, step by step. Leaving the loop early is fine: what the last step tells stays
  * readable until the generator is closed.
@@ -60,10 +66,12 @@ export async function* optimize<W extends string, H extends string>(
   problem: Problem<W, H>,
   options: OptimizeOptions<H>,
 ): AsyncGenerator<OuterStep<W, H>> {
+  assertKnown("optimize", options, KNOWN);
   const { gpu, estimator, optimizer, steps, mode = "restart", every = 1 } = options;
   const dataOf = async (step: number) => (step <= steps ? await options.data?.(step) : undefined);
   positive("steps", steps);
   positive("every", every);
+  assertRuns(problem, gpu);
   assertOptions(options);
   if (mode === "warm") assertGoesOn(problem, optimizer);
   const drawsBatches = (problem.inner.batches ?? problem.outer.batches) !== undefined;
@@ -124,10 +132,9 @@ function assertGoesOn<W extends string, H extends string>(
 }
 
 /** @throws ProblemError for what the types do not let pass, but JavaScript does */
-function assertOptions<H extends string>({ mode, estimator, optimizer, resume }: OptimizeOptions<H>): void {
+function assertOptions<H extends string>({ mode, optimizer, resume }: OptimizeOptions<H>): void {
   if (mode !== undefined && mode !== "restart" && mode !== "warm")
     throw new ProblemError(`mode is ${kindOf(mode)}: give "restart" or "warm"`);
-  assertEstimator(estimator);
   if (optimizer === undefined) {
     throw new ProblemError(
       "there is no outer optimizer: give adam() or gradientDescent(), for all groups or by name; hypergradient() does without",
@@ -143,19 +150,10 @@ function assertOptions<H extends string>({ mode, estimator, optimizer, resume }:
   }
 }
 
-/** @throws ProblemError */
-function assertEstimator(estimator: unknown): void {
-  if (typeof estimator === "object" && estimator !== null && "record" in estimator && "slots" in estimator)
-    return;
-  throw new ProblemError(
-    `estimator is ${kindOf(estimator)}: give one such as rmd() or greedy({ gamma: 0.9 })`,
-  );
-}
-
-/** One hypergradient at the problem's α, with E and w_T. */
+/** One hypergradient at the problem's α, with E and w_T. @throws as `optimize` does */
 export async function hypergradient<W extends string, H extends string>(
   problem: Problem<W, H>,
-  { gpu, estimator }: { gpu: Gpu; estimator: Estimator },
+  options: { gpu: Gpu; estimator: Estimator },
 ): Promise<{
   outerLoss: number;
   lanes: LogEntry["lanes"];
@@ -163,8 +161,8 @@ export async function hypergradient<W extends string, H extends string>(
   parameters: Record<W, Values>;
   memory: MemoryReport;
 }> {
-  assertEstimator(estimator);
-  const loop = await OuterLoop.prepare(problem, { gpu, estimator });
+  assertKnown("hypergradient", options, { gpu: true, estimator: true });
+  const loop = await OuterLoop.prepare(problem, options);
   try {
     const [entry] = await loop.step({ restart: true });
     return {

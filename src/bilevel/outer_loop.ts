@@ -6,17 +6,18 @@ import { bindings, Sequence } from "../gpu/dispatch.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { type Advice, assertFits, formatBytes, type MemoryReport } from "../gpu/memory.ts";
-import { kindOf } from "../graph/kind.ts";
 import type { DataValues } from "../graph/pixels.ts";
 import type { Values } from "../graph/values.ts";
 import type { Batches } from "./batches.ts";
 import { assertSameRun, type Checkpoint, type Fingerprint, fingerprint } from "./checkpoint.ts";
-import type { Estimator } from "./estimator.ts";
+import { assertEstimator, type Estimator } from "./estimator.ts";
 import { groupOf } from "./group.ts";
 import { type LogEntry, OuterLog } from "./outer_log.ts";
 import type { OuterOptimizer } from "./outer_optimizer.ts";
-import { type Problem, ProblemError } from "./problem.ts";
+import { assertRuns, type Problem, ProblemError } from "./problem.ts";
 import type { Settings } from "./settings.ts";
 import { Unroll } from "./unroll.ts";
 
@@ -65,8 +66,12 @@ export class OuterLoop<W extends string, H extends string> {
   /** @throws MemoryError with numbers and what would fit; ProblemError, ValidationError */
   static async prepare<W extends string, H extends string>(
     problem: Problem<W, H>,
-    { gpu, estimator, optimizer, every = 1 }: OuterLoopOptions<H>,
+    options: OuterLoopOptions<H>,
   ): Promise<OuterLoop<W, H>> {
+    assertKnown("OuterLoop.prepare", options, { gpu: true, estimator: true, optimizer: true, every: true });
+    const { gpu, estimator, optimizer, every = 1 } = options;
+    assertRuns(problem, gpu);
+    assertEstimator(estimator);
     const { leaves, lanes, owners, steps } = problem;
     const unroll = new Unroll(problem, gpu, estimator.slots(steps));
     const { store } = estimator.settings ?? {};

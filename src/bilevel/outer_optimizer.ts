@@ -2,6 +2,7 @@ import { linearGrid } from "../../shaders/operand.ts";
 import { type OuterAdam, outerAdam, outerSgd } from "../../shaders/outer_step.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings, type Dispatch } from "../gpu/dispatch.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { assertNormal } from "./float32.ts";
 import type { Group } from "./group.ts";
 import { ProblemError } from "./problem.ts";
@@ -24,7 +25,9 @@ export interface OuterOptimizer {
 }
 
 /** α ← α - lr h; with decay "sqrt", lr/√τ at outer step τ. @throws ProblemError */
-export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): OuterOptimizer {
+export function gradientDescent(options: { lr: number; decay?: "sqrt" }): OuterOptimizer {
+  assertKnown("gradientDescent", options, { lr: true, decay: true });
+  const { lr, decay } = options;
   assertNormal("the outer rate", lr);
   if (decay !== undefined && decay !== "sqrt")
     throw new ProblemError(`decay is ${JSON.stringify(decay)}: give "sqrt", or leave it out`);
@@ -49,12 +52,9 @@ export function gradientDescent({ lr, decay }: { lr: number; decay?: "sqrt" }): 
 }
 
 /** Adam (Kingma & Ba 2015). @throws ProblemError for a decay outside [0, 1), or an ε that is not positive in float32. */
-export function adam({
-  lr,
-  beta1 = 0.9,
-  beta2 = 0.999,
-  epsilon = 1e-8,
-}: Pick<OuterAdam, "lr"> & Partial<OuterAdam>): OuterOptimizer {
+export function adam(options: Pick<OuterAdam, "lr"> & Partial<OuterAdam>): OuterOptimizer {
+  assertKnown("adam", options, { lr: true, beta1: true, beta2: true, epsilon: true });
+  const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
   assertNormal("the outer rate", lr);
   for (const [name, decay] of Object.entries({ beta1, beta2 })) {
     if (!(decay >= 0 && decay < 1))

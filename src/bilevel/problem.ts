@@ -1,8 +1,10 @@
-import { kindOf } from "../graph/kind.ts";
+import { assertOpen } from "../gpu/gpu.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { assertLoss, assertTensors } from "../graph/operands.ts";
 import { gather } from "../graph/operations/gather.ts";
 import type { DataValues } from "../graph/pixels.ts";
-import { ProblemError } from "../graph/problem_error.ts";
 import { formatShape, type Shape, ShapeError, size } from "../graph/shape.ts";
 import { leaf, parents, type Tensor, topological } from "../graph/tensor.ts";
 import {
@@ -102,6 +104,12 @@ export interface Problem<W extends string = string, H extends string = string> {
   readonly outer: TracedLevel;
 }
 
+const LEVEL = { loss: true, data: true, batch: true };
+const SPEC = {
+  ...{ parameters: true, hyper: true, inner: true, outer: true },
+  ...{ constraints: true, start: true, lanes: true, seed: true },
+};
+
 /**
  * States a bilevel problem: minimise E(w_T(α), α) over α, where w_T comes from T steps of the inner optimizer on
  * L(w, α).
@@ -113,6 +121,9 @@ export function bilevel<
   D extends string = never,
   E extends string = never,
 >(spec: BilevelSpec<W, H, D, E>): Problem<W, H> {
+  assertKnown("bilevel", spec, SPEC);
+  assertKnown("inner", spec.inner, { ...LEVEL, steps: true, optimizer: true });
+  assertKnown("outer", spec.outer, LEVEL);
   const { parameters, hyper, lanes = 1, start, seed = 0 } = spec;
   const { steps, optimizer } = spec.inner;
   positive("inner.steps", steps);
@@ -131,14 +142,13 @@ export function bilevel<
       `the group "${start}" holds ${size(leaves.hyperLayout.shape(start))} numbers, w_0 has ${leaves.parameterLayout.size}`,
     );
   }
-  const rate = (name: string, given: number | H): Rate => {
+  const rate = (name: string, given: number | H, below = Number.POSITIVE_INFINITY): Rate => {
+    const wanted = `give a number ${below === 1 ? "in [0, 1)" : "≥ 0"} or the name of a group`;
     if (typeof given === "number") {
-      if (!(Number.isFinite(given) && given >= 0))
-        throw new ProblemError(`${name} is ${given}: give a number ≥ 0 or the name of a group`);
+      if (!(given >= 0 && given < below)) throw new ProblemError(`${name} is ${given}: ${wanted}`);
       return { value: given };
     }
-    if (typeof given !== "string")
-      throw new ProblemError(`${name} is ${kindOf(given)}: give a number ≥ 0 or the name of a group`);
+    if (typeof given !== "string") throw new ProblemError(`${name} is ${kindOf(given)}: ${wanted}`);
     const shape: Shape | undefined = leaves.hyperLayout.names.includes(given)
       ? leaves.hyperLayout.shape(given)
       : undefined;
@@ -156,7 +166,7 @@ export function bilevel<
   if (typeof optimizer?.prepare !== "function")
     throw new ProblemError("inner.optimizer is none for the inner loop: give sgd() or adamW()");
   const lr = rate("lr", optimizer.lr);
-  const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum);
+  const momentum = optimizer.momentum === undefined ? undefined : rate("momentum", optimizer.momentum, 1);
   const inner = traceLevel(leaves, "inner", spec.inner, { steps, seed, lanes });
   const outer = traceLevel(leaves, "outer", spec.outer, { steps: 1, seed: seed + 1, lanes });
   if (!inner.traced.dependsOn.parameters) {
@@ -174,6 +184,13 @@ export function bilevel<
       hyper: owned ? lanes : undefined,
     },
   };
+}
+
+/** @throws ProblemError for what is no problem, or no device to run it on */
+export function assertRuns(problem: unknown, gpu: unknown): void {
+  if (typeof problem !== "object" || problem === null || !("leaves" in problem))
+    throw new ProblemError(`the problem is ${kindOf(problem)}: give what bilevel({ … }) returns`);
+  assertOpen(gpu);
 }
 
 function isLaned(given: Named<string>): boolean {

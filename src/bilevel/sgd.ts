@@ -1,7 +1,8 @@
 import { type Sgd, sgdAdjoint, sgdMove, sgdStep, sgdTangent } from "../../shaders/sgd_step.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import type { Entry, Sequence } from "../gpu/dispatch.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type {
   InnerKernels,
   InnerOptimizer,
@@ -25,19 +26,16 @@ interface SgdRule {
 
 /**
  * Gradient descent with momentum, v_t = μ v_{t-1} + g_t, w_t = w_{t-1} - η v_t, without dampening. η and μ are
- * numbers, or name a group of hyperparameters that holds one value or one for each inner step.
+ * numbers, μ below 1, or name a group of hyperparameters that holds one value or one for each inner step.
  * @throws ProblemError
  */
 export function sgd(options: { lr: number; momentum?: number } & SgdRule): InnerOptimizer<never>;
 export function sgd<const H extends string>(
   options: { lr: number | H; momentum?: number | H } & SgdRule,
 ): InnerOptimizer<H>;
-export function sgd({
-  lr,
-  momentum = 0,
-  nesterov = false,
-  weightDecay = 0,
-}: { lr: number | string; momentum?: number | string } & SgdRule): InnerOptimizer {
+export function sgd(options: { lr: number | string; momentum?: number | string } & SgdRule): InnerOptimizer {
+  assertKnown("sgd", options, { lr: true, momentum: true, nesterov: true, weightDecay: true });
+  const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = options;
   if (!(Number.isFinite(weightDecay) && weightDecay >= 0))
     throw new ProblemError(`weightDecay is ${weightDecay}: give a number ≥ 0`);
   if (nesterov && momentum === 0)

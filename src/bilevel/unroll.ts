@@ -2,7 +2,7 @@ import type { View } from "../../shaders/operand.ts";
 import { Block, type Resource } from "../gpu/block.ts";
 import { bindings, type Entry, Sequence } from "../gpu/dispatch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { Columns } from "./columns.ts";
 import { FixedPoint, type FixedPointOptions } from "./fixed_point.ts";
 import type { RecordedSum } from "./lane_sums.ts";

@@ -1,3 +1,4 @@
+import { assertKnown } from "../gpu/known.ts";
 import { Random } from "../random.ts";
 import { alphabet } from "./alphabet.ts";
 import type { Dataset } from "./dataset.ts";
@@ -20,13 +21,17 @@ export interface CharacterOptions {
   difficulty?: number;
 }
 
+const KNOWN = { classes: true, perClass: true, size: true, seed: true, difficulty: true };
+
 /**
  * A generated set for few-shot learning, shaped like Omniglot: many characters with few drawings of each,
  * sorted by character. A drawing depends on the seed, its character and its number alone: asking for more
  * characters or drawings changes none.
- * @throws RangeError if an option is out of range, or if so many do not fit into memory
+ * @throws RangeError if an option is out of range, or if so many do not fit into memory; ProblemError for one that there
+ * is not
  */
 export function characters(options: CharacterOptions): Dataset {
+  assertKnown("characters", options, KNOWN);
   const { classes = 200, perClass = 20, size = 28, seed, difficulty = 1 } = options;
   checkWhole("classes of characters", classes, 1, 2000);
   checkWhole("perClass of characters", perClass, 1, 10_000);

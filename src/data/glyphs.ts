@@ -1,3 +1,4 @@
+import { assertKnown } from "../gpu/known.ts";
 import { Random } from "../random.ts";
 import { alphabet } from "./alphabet.ts";
 import type { Dataset } from "./dataset.ts";
@@ -24,9 +25,11 @@ export interface GlyphOptions {
  * Draws handwriting-like characters: every image is its class's strokes with shaken control points, a smooth
  * elastic warp, a random affine map, a random line width and pixel noise. Classes have equal numbers of
  * images (to within one) in random order.
- * @throws RangeError if an option is out of range, or if so many do not fit into memory
+ * @throws RangeError if an option is out of range, or if so many do not fit into memory; ProblemError for one that there
+ * is not
  */
 export function glyphs(options: GlyphOptions): Dataset {
+  assertKnown("glyphs", options, { count: true, classes: true, size: true, seed: true, difficulty: true });
   const { count, classes = 10, size = 28, seed, difficulty = 1 } = options;
   checkWhole("count of glyphs", count, 1, 2 ** 31 - 1);
   checkWhole("classes of glyphs", classes, 1, 2000);

@@ -1,3 +1,4 @@
+import { assertKnown } from "../gpu/known.ts";
 import { perLane, type Values, values } from "../graph/values.ts";
 import type { Random } from "../random.ts";
 import { type Dataset, imageSize } from "./dataset.ts";
@@ -33,8 +34,12 @@ export class TaskSampler {
   /** The numbers of the examples of each class to draw from. */
   private readonly members: readonly (readonly number[])[];
 
-  /** @throws RangeError for counts that are no whole numbers, or when there are too few classes or examples */
+  /**
+   * @throws RangeError for counts that are no whole numbers, or when there are too few classes or examples; ProblemError
+   * for options that there are not
+   */
   constructor(dataset: Dataset, options: TaskOptions) {
+    assertKnown("TaskSampler", options, { ways: true, shots: true, queries: true, classes: true });
     const { ways, shots, queries } = options;
     for (const [name, value, least] of [
       ["ways", ways, 2],

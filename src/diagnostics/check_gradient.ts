@@ -5,6 +5,7 @@ import { firstOrder } from "../estimators/first_order.ts";
 import { rmd } from "../estimators/krmd.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import type { Values } from "../graph/values.ts";
 import { Random } from "../random.ts";
 import { dot, norm, numbers } from "./closeness.ts";
@@ -75,6 +76,8 @@ const RESOLUTION = 0.01;
 const ROUNDING = 1e-4;
 const MOST_HALVINGS = 24;
 
+const KNOWN = { gpu: true, estimator: true, directions: true, seed: true, onGroup: true };
+
 /**
  * Holds the hypergradient against central differences of E(w_T(α), α) through the whole inner loop, group by group of
  * α. The step goes down by halves from about the size of α until rounding drowns the difference; what is told is the
@@ -83,8 +86,10 @@ const MOST_HALVINGS = 24;
  */
 export async function checkGradient<W extends string, H extends string>(
   problem: Problem<W, H>,
-  { gpu, estimator = rmd(), directions = 2, seed = 0, onGroup }: CheckOptions<H>,
+  options: CheckOptions<H>,
 ): Promise<GradientCheck<H>> {
+  assertKnown("checkGradient", options, KNOWN);
+  const { gpu, estimator = rmd(), directions = 2, seed = 0, onGroup } = options;
   positive("directions", directions);
   const h = await hypergradientBy(problem, gpu, estimator);
   // It costs the inner loop and E alone.

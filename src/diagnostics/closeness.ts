@@ -1,4 +1,4 @@
-import { ProblemError } from "../graph/problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type { Values } from "../graph/values.ts";
 
 /** How near a vector is to the exact one. */

@@ -1,9 +1,11 @@
-import type { Estimator } from "../bilevel/estimator.ts";
-import { type Problem, positive } from "../bilevel/problem.ts";
+import { assertEstimator, type Estimator } from "../bilevel/estimator.ts";
+import { assertRuns, type Problem, ProblemError, positive } from "../bilevel/problem.ts";
 import { checkpointed } from "../estimators/checkpointed.ts";
 import { rmd } from "../estimators/krmd.ts";
 import { labelOf } from "../estimators/named.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { assertKnown } from "../gpu/known.ts";
 import type { Shape } from "../graph/shape.ts";
 import type { Values } from "../graph/values.ts";
 import { type Closeness, closeness, closenessByGroup, norm, numbers } from "./closeness.ts";
@@ -21,6 +23,8 @@ export interface CompareOptions {
   /** What the truth is taken from; default exact reverse mode, checkpointed where its trajectory does not fit. */
   readonly reference?: Estimator;
 }
+
+const KNOWN = { gpu: true, estimators: true, reference: true };
 
 const ONCE: Rounds = { repeats: 1, warmUp: 0 };
 
@@ -65,7 +69,8 @@ export interface ProblemSizes<H extends string = string> {
 /**
  * Holds estimators against exact reverse mode at one point. Each is made ready, run and freed before the next, so
  * that no more than one of them is in memory.
- * @throws DeviceLostError, ValidationError; what an estimator refuses is said in its row.
+ * @throws ProblemError for options that there are not; DeviceLostError, ValidationError; what an estimator refuses is
+ * said in its row.
  */
 export async function compare<W extends string, H extends string>(
   problem: Problem<W, H>,
@@ -78,7 +83,9 @@ export async function compare<W extends string, H extends string>(
     readonly onRow?: (row: Compared<H> | Refused) => void;
   },
 ): Promise<ComparisonResult<H>> {
+  assertKnown("compare", options, { ...KNOWN, at: true, repeats: true, onRow: true });
   const { gpu, estimators, at = {}, repeats = 5, onRow } = options;
+  assertKnown("at", at, { hyper: true, parameters: true });
   positive("repeats", repeats);
   const measure = async (entrant: Entrant<W, H>, rounds: Rounds) => {
     try {
@@ -87,10 +94,11 @@ export async function compare<W extends string, H extends string>(
       entrant.destroy();
     }
   };
+  const chosen = labelled(estimators);
   const reference = await referenceFor(problem, options);
   const truth = await measure(reference, ONCE);
   const rows: (Compared<H> | Refused)[] = [];
-  for (const { label, estimator } of labelled(estimators)) {
+  for (const { label, estimator } of chosen) {
     const entrant = await Entrant.prepare(problem, gpu, label, estimator);
     const row = rowOf(entrant, await measure(entrant, { repeats, warmUp: 1 }), truth);
     onRow?.(row);
@@ -106,15 +114,17 @@ export class Comparison<W extends string, H extends string> {
   readonly #reference: Entrant<W, H>;
   readonly #entrants: readonly Entrant<W, H>[];
 
-  /** All of them are in memory at once. @throws DeviceLostError, ValidationError */
+  /** All of them are in memory at once. @throws ProblemError, DeviceLostError, ValidationError */
   static async prepare<W extends string, H extends string>(
     problem: Problem<W, H>,
     options: CompareOptions,
   ): Promise<Comparison<W, H>> {
+    assertKnown("Comparison.prepare", options, KNOWN);
     const { gpu, estimators } = options;
+    const chosen = labelled(estimators);
     const reference = await referenceFor(problem, options);
     const entrants: Entrant<W, H>[] = [];
-    for (const { label, estimator } of labelled(estimators)) {
+    for (const { label, estimator } of chosen) {
       entrants.push(await Entrant.prepare(problem, gpu, label, estimator));
     }
     return new Comparison(problem, gpu, reference, entrants);
@@ -157,6 +167,7 @@ async function referenceFor<W extends string, H extends string>(
   problem: Problem<W, H>,
   { gpu, reference }: CompareOptions,
 ): Promise<Entrant<W, H>> {
+  assertRuns(problem, gpu);
   const prepare = (estimator: Estimator) => Entrant.prepare(problem, gpu, estimator.name, estimator);
   const first = await prepare(reference ?? rmd());
   if (reference !== undefined || first.isReady) return first;
@@ -165,18 +176,27 @@ async function referenceFor<W extends string, H extends string>(
 }
 
 function labelled(estimators: CompareOptions["estimators"]): Labelled[] {
-  if (!isList(estimators)) {
-    return Object.entries(estimators).map(([label, estimator]) => ({ label, estimator }));
-  }
-  const list = estimators.map((given) =>
-    "estimator" in given ? given : { label: labelOf(given), estimator: given },
-  );
+  if (typeof estimators !== "object" || estimators === null)
+    throw new ProblemError(`estimators is ${kindOf(estimators)}: give a list such as [krmd({ k: 5 }), cg()]`);
+  const list = isList(estimators)
+    ? estimators.map((given) => (isLabelled(given) ? given : withLabel(given)))
+    : Object.entries(estimators).map(([label, estimator]) => ({ label, estimator }));
+  for (const { estimator } of list) assertEstimator(estimator);
   return list.map(({ label, estimator }, index) => {
     const isEqual = (other: Labelled) => other.label === label;
     const isAlone = list.filter(isEqual).length === 1;
     const number = list.slice(0, index + 1).filter(isEqual).length;
     return { label: isAlone ? label : `${label} #${number}`, estimator };
   });
+}
+
+function isLabelled(given: Estimator | Labelled): given is Labelled {
+  return typeof given === "object" && given !== null && "estimator" in given;
+}
+
+function withLabel(given: Estimator): Labelled {
+  assertEstimator(given);
+  return { label: labelOf(given), estimator: given };
 }
 
 function isList(

@@ -1,7 +1,8 @@
 import type { Problem } from "../bilevel/problem.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { Derivatives, type Place } from "./derivatives.ts";
-import { type LanczosOptions, lanczos, type Spectrum } from "./lanczos.ts";
+import { LANCZOS, type LanczosOptions, lanczos, type Spectrum } from "./lanczos.ts";
 
 /** Bounds on the eigenvalues of H_ww at one w. */
 export interface Curvature extends Spectrum {
@@ -18,15 +19,17 @@ export interface CurvatureOptions<W extends string, H extends string> extends La
  * Largest and smallest curvature of the inner loss, H_ww at one w (default w_T), by Lanczos with a random start.
  * Both bounds come nearer by the width of the spectrum: to show that a smallest curvature of 1/κ of the largest is
  * positive takes about ½ √κ ln(1.65 √P / ε) products, or fewer where eigenvalues cluster.
- * @throws ProblemError for mini-batches or lanes.
+ * @throws ProblemError for mini-batches or lanes, or an option that there is not.
  */
 export async function curvature<W extends string, H extends string>(
   problem: Problem<W, H>,
-  { gpu, at, ...options }: CurvatureOptions<W, H>,
+  options: CurvatureOptions<W, H>,
 ): Promise<Curvature> {
+  assertKnown("curvature", options, { ...LANCZOS, gpu: true, at: true });
+  const { gpu, at, ...lanczosOptions } = options;
   const derivatives = await Derivatives.at(problem, gpu, at);
   try {
-    return await curvatureOf(derivatives, options);
+    return await curvatureOf(derivatives, lanczosOptions);
   } finally {
     derivatives.destroy();
   }

@@ -1,11 +1,12 @@
 import { hypergradient } from "../bilevel/optimize.ts";
-import { type Problem, ProblemError } from "../bilevel/problem.ts";
+import { assertRuns, type Problem, ProblemError } from "../bilevel/problem.ts";
 import { firstOrder } from "../estimators/first_order.ts";
 import { Arena } from "../gpu/arena.ts";
 import { Block, type Role } from "../gpu/block.ts";
 import { Sequence } from "../gpu/dispatch.ts";
 import { Executable } from "../gpu/executable.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { Program, type ProgramOptions } from "../graph/program.ts";
 import type { Values } from "../graph/values.ts";
 
@@ -38,8 +39,11 @@ export class Derivatives {
   static async at<W extends string, H extends string>(
     problem: Problem<W, H>,
     gpu: Gpu,
-    { parameters, hyper = problem.hyper }: Place<W, H> = {},
+    at: Place<W, H> = {},
   ): Promise<Derivatives> {
+    assertKnown("at", at, { parameters: true, hyper: true });
+    const { parameters, hyper = problem.hyper } = at;
+    assertRuns(problem, gpu);
     const { leaves, lanes, inner, outer } = problem;
     if (lanes > 1) throw new ProblemError("bounds are for one inner problem: take one lane");
     if (inner.batches || outer.batches)

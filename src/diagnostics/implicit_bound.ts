@@ -3,11 +3,12 @@ import { OuterLoop } from "../bilevel/outer_loop.ts";
 import { type Problem, ProblemError } from "../bilevel/problem.ts";
 import type { Block } from "../gpu/block.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import type { Values } from "../graph/values.ts";
 import { norm } from "./closeness.ts";
 import { curvatureOf, mixedNorm } from "./curvature.ts";
 import { Derivatives } from "./derivatives.ts";
-import type { LanczosOptions } from "./lanczos.ts";
+import { LANCZOS, type LanczosOptions } from "./lanczos.ts";
 
 /** Lipschitz constants in w, spectral norms for matrices, on a ball about w_T that holds the minimiser. Default 0. */
 export interface LipschitzConstants {
@@ -114,6 +115,11 @@ export interface ImplicitOptions<H extends string> extends LanczosOptions {
   readonly hyper?: Readonly<Record<H, Values>>;
 }
 
+const KNOWN = {
+  ...LANCZOS,
+  ...{ gpu: true, estimator: true, lipschitz: true, strongConvexity: true, hyper: true },
+};
+
 /**
  * Runs the inner loop and an implicit estimator, and measures what `implicitBound` needs: norms of ∇L, q and the true
  * residual at w_T, and by Lanczos the smallest curvature and ‖H_αw‖, right but for the failure probability.
@@ -121,20 +127,15 @@ export interface ImplicitOptions<H extends string> extends LanczosOptions {
  */
 export async function implicitConstants<W extends string, H extends string>(
   problem: Problem<W, H>,
-  {
-    gpu,
-    estimator,
-    lipschitz,
-    strongConvexity,
-    hyper = problem.hyper,
-    failureProbability = 1e-3,
-    ...options
-  }: ImplicitOptions<H>,
+  options: ImplicitOptions<H>,
 ): Promise<ImplicitConstants & { readonly hypergradient: Record<H, Values> }> {
+  assertKnown("implicitConstants", options, KNOWN);
+  const { gpu, estimator, lipschitz, strongConvexity, ...others } = options;
+  const { hyper = problem.hyper, failureProbability = 1e-3, ...lanczosOptions } = others;
   const { hypergradient, parameters, solution } = await solve({ ...problem, hyper }, gpu, estimator);
   const derivatives = await Derivatives.at(problem, gpu, { parameters, hyper });
   try {
-    const half = { ...options, failureProbability: failureProbability / 2 };
+    const half = { ...lanczosOptions, failureProbability: failureProbability / 2 };
     const image = (await derivatives.product(solution)).parameters;
     const g = (await derivatives.outerGradient()).parameters;
     return {

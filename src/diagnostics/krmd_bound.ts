@@ -1,9 +1,10 @@
 import { type Problem, ProblemError, positive } from "../bilevel/problem.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { norm } from "./closeness.ts";
 import { curvatureOf, mixedNorm } from "./curvature.ts";
 import { Derivatives, type Place } from "./derivatives.ts";
-import type { LanczosOptions } from "./lanczos.ts";
+import { LANCZOS, type LanczosOptions } from "./lanczos.ts";
 
 /**
  * What the error of K-RMD depends on. The curvatures are to hold at w_1 … w_{T-1}, where the Jacobians A_2 … A_T are, and
@@ -55,13 +56,15 @@ export function krmdBound({ k, ...constants }: KrmdConstants & { readonly k: num
  */
 export async function krmdConstants<W extends string, H extends string>(
   problem: Problem<W, H>,
-  { gpu, at, failureProbability = 1e-3, ...options }: LanczosOptions & { gpu: Gpu; at?: Place<W, H> },
+  options: LanczosOptions & { gpu: Gpu; at?: Place<W, H> },
 ): Promise<Required<KrmdConstants>> {
+  assertKnown("krmdConstants", options, { ...LANCZOS, gpu: true, at: true });
+  const { gpu, at, failureProbability = 1e-3, ...others } = options;
   const lr = gradientDescentRate(problem);
   const derivatives = await Derivatives.at(problem, gpu, at);
   try {
     // Three numbers are uncertain, two of them from one run.
-    const half = { ...options, failureProbability: failureProbability / 2 };
+    const half = { ...others, failureProbability: failureProbability / 2 };
     const { smallest, largest } = await curvatureOf(derivatives, half);
     return {
       smallestCurvature: smallest,

@@ -13,6 +13,8 @@ export interface LanczosOptions {
   readonly seed?: number;
 }
 
+export const LANCZOS = { steps: true, failureProbability: true, seed: true };
+
 /** Where the eigenvalues of a symmetric matrix are. */
 export interface Spectrum {
   /** No eigenvalue is above, up to the failure probability. */

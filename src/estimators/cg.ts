@@ -1,5 +1,6 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError, positive } from "../bilevel/problem.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { ConjugateGradients } from "./conjugate_gradients.ts";
 import { implicit } from "./implicit.ts";
 
@@ -17,7 +18,9 @@ export interface CgOptions {
  * iteration and one mixed product; three vectors. The log says how the solve ended: converged, out of iterations,
  * met a direction of no positive curvature (q is then the iterate before it), or g = 0.
  */
-export function cg({ iterations = 20, tolerance = 1e-6, warm = false }: CgOptions = {}): Estimator {
+export function cg(options: CgOptions = {}): Estimator {
+  assertKnown("cg", options, { iterations: true, tolerance: true, warm: true });
+  const { iterations = 20, tolerance = 1e-6, warm = false } = options;
   positive("iterations", iterations);
   if (!(tolerance >= 1e-18 && tolerance < 1))
     throw new ProblemError(`the tolerance is ${tolerance}: give a number in [1e-18, 1)`);

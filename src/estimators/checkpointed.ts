@@ -1,6 +1,7 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { positive } from "../bilevel/problem.ts";
 import type { Snapshot } from "../bilevel/unroll.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { reverseSweep } from "./sweep.ts";
 
 /**
@@ -8,7 +9,9 @@ import { reverseSweep } from "./sweep.ts";
  * (Griewank 1992; Chen et al. 2016): the bits of `rmd`, T products and up to T more inner steps. With the default
  * ⌈√T⌉ the memory is about 2P·√T for the states and P·√T for the segment that is swept.
  */
-export function checkpointed({ every }: { every?: number } = {}): Estimator {
+export function checkpointed(options: { every?: number } = {}): Estimator {
+  assertKnown("checkpointed", options, { every: true });
+  const { every } = options;
   if (every !== undefined) positive("every", every);
   const segment = (steps: number) => Math.min(every ?? Math.ceil(Math.sqrt(steps)), steps);
   return {

@@ -4,6 +4,7 @@ import { ProblemError } from "../bilevel/problem.ts";
 import { coefficientOf } from "../bilevel/rate.ts";
 import type { Unroll } from "../bilevel/unroll.ts";
 import { Block } from "../gpu/block.ts";
+import { assertKnown } from "../gpu/known.ts";
 
 export interface GreedyOptions {
   /** γ in [0, 1], one for each lane where it is a list, or "auto": measured at every step. */
@@ -22,7 +23,9 @@ export interface GreedyOptions {
  * @throws ProblemError for γ outside [0, 1] or not one for each lane, when w_0 is a hyperparameter (the sum has no term
  * for it), or for "auto" with an inner optimizer other than plain SGD with momentum.
  */
-export function greedy({ gamma, smoothing = 0.5 }: GreedyOptions): Estimator {
+export function greedy(options: GreedyOptions): Estimator {
+  assertKnown("greedy", options, { gamma: true, smoothing: true });
+  const { gamma, smoothing = 0.5 } = options;
   const auto = gamma === "auto";
   const given = auto ? [] : [gamma].flat();
   for (const one of given) {

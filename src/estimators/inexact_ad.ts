@@ -1,5 +1,6 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError, positive } from "../bilevel/problem.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { implicit, shorterStep, stepOf } from "./implicit.ts";
 
 export interface InexactAdOptions {
@@ -16,11 +17,13 @@ export interface InexactAdOptions {
  * @throws ProblemError without a step where the inner optimizer is adaptive or its η 0; what `implicit` throws.
  */
 export function inexactGd(options: InexactAdOptions): Estimator {
+  assertKnown("inexactGd", options, { iterations: true, step: true });
   return iteration("inexact-gd", { ...options, momentum: 0 });
 }
 
 /** The same by heavy ball: q_{k+1} = q_k + step (g - H q_k) + momentum (q_k - q_{k-1}). */
 export function inexactHb(options: InexactAdOptions & { readonly momentum: number }): Estimator {
+  assertKnown("inexactHb", options, { iterations: true, step: true, momentum: true });
   if (!(options.momentum >= 0 && options.momentum < 1))
     throw new ProblemError(`the solver's momentum is ${options.momentum}: give a number in [0, 1)`);
   return iteration("inexact-hb", options);

@@ -1,5 +1,6 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { reverseSweep } from "./sweep.ts";
 
 /** What of a step is stored. */
@@ -14,15 +15,19 @@ export interface Store {
 /**
  * Reverse-mode through the last K steps alone (Shaban et al. 2019, §3): K products, and K states stored unless `store` has
  * all that the products read.
- * @throws ProblemError when K < T and w_0 is a hyperparameter: its gradient needs the whole sweep.
+ * @throws ProblemError when K > T, or K < T and w_0 is a hyperparameter: its gradient needs the whole sweep.
  */
-export function krmd({ k, store }: { k: number } & Store): Estimator {
+export function krmd(options: { k: number } & Store): Estimator {
+  assertKnown("krmd", options, { k: true, store: true });
+  const { k, store } = options;
   if (!(Number.isInteger(k) && k > 0)) throw new ProblemError(`K is ${k}: give a whole number > 0`);
-  return { name: "krmd", settings: { k, store }, ...truncated((steps) => Math.min(k, steps), { store }) };
+  return { name: "krmd", settings: { k, store }, ...truncated((steps) => lastOf(steps, k), { store }) };
 }
 
 /** Exact reverse-mode (Franceschi et al. 2017, "Reverse-HG"): T products, T states stored. */
-export function rmd({ store }: Store = {}): Estimator {
+export function rmd(options: Store = {}): Estimator {
+  assertKnown("rmd", options, { store: true });
+  const { store } = options;
   return { name: "rmd", settings: { store }, ...truncated((steps) => steps, { store }) };
 }
 
@@ -32,6 +37,14 @@ export function rmd({ store }: Store = {}): Estimator {
  */
 export function t1t2(): Estimator {
   return { name: "t1t2", ...truncated(() => 1, { store: "activations" }) };
+}
+
+/** K of so many steps. @throws ProblemError where there are not so many */
+function lastOf(steps: number, k: number): number {
+  if (k <= steps) return k;
+  throw new ProblemError(
+    `K is ${k} and T is ${steps}: give K = ${steps} at most, or use rmd() for all steps`,
+  );
 }
 
 /** @throws ProblemError for a store that there is not */

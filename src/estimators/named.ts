@@ -228,13 +228,13 @@ function isName(name: string): name is EstimatorName {
   return Object.hasOwn(table, name);
 }
 
-/** "krmd:K", "greedy:GAMMA|auto" */
+/** "krmd:K[:activations]", "greedy:GAMMA|auto": in brackets what is no number, as an estimator may do without it. */
 function usage(name: EstimatorName): string {
   const values = parametersOf(name).map(([parameter]) => {
     const { metavar, words = [] } = parameters[parameter];
-    return [...(metavar ? [metavar] : []), ...words].join("|");
+    return metavar ? `:${[metavar, ...words].join("|")}` : `[:${words.join("|")}]`;
   });
-  return [name, ...values].join(":");
+  return [name, ...values].join("");
 }
 
 function choices(): string {

@@ -1,5 +1,6 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError } from "../bilevel/problem.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { implicit, shorterStep, stepOf } from "./implicit.ts";
 
 export interface NeumannOptions {
@@ -14,7 +15,9 @@ export interface NeumannOptions {
  * q = step Σ_{j=0}^{N} (I - step H)^j g. N + 1 products in all, memory of one vector.
  * @throws ProblemError without a step where the inner optimizer is adaptive or its η 0; what `implicit` throws.
  */
-export function neumann({ terms, step }: NeumannOptions): Estimator {
+export function neumann(options: NeumannOptions): Estimator {
+  assertKnown("neumann", options, { terms: true, step: true });
+  const { terms, step } = options;
   if (!(Number.isInteger(terms) && terms >= 0))
     throw new ProblemError(`N is ${terms}: give a whole number ≥ 0`);
   const stepFor = stepOf("neumann", step);

@@ -4,6 +4,7 @@ import type { Estimator } from "../bilevel/estimator.ts";
 import { ProblemError, positive } from "../bilevel/problem.ts";
 import { Block } from "../gpu/block.ts";
 import { bindings } from "../gpu/dispatch.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { Random } from "../random.ts";
 import { implicit } from "./implicit.ts";
 
@@ -21,7 +22,9 @@ export interface NystromOptions {
  * random, and W their rows of the same indices, q = (C W⁻¹ Cᵀ + ρI)⁻¹ g by Woodbury's identity. k products, all at
  * once as columns, and one mixed product; memory P·k.
  */
-export function nystrom({ rank: most, rho = 0.01, seed = 0 }: NystromOptions): Estimator {
+export function nystrom(options: NystromOptions): Estimator {
+  assertKnown("nystrom", options, { rank: true, rho: true, seed: true });
+  const { rank: most, rho = 0.01, seed = 0 } = options;
   positive("rank", most);
   if (!(Number.isFinite(rho) && rho > 0)) throw new ProblemError(`ρ is ${rho}: give a number > 0`);
   return implicit({

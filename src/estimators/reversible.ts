@@ -1,6 +1,7 @@
 import type { Estimator } from "../bilevel/estimator.ts";
 import type { FixedPointOptions } from "../bilevel/fixed_point.ts";
 import { ProblemError } from "../bilevel/problem.ts";
+import { assertKnown } from "../gpu/known.ts";
 import { reverseSweep } from "./sweep.ts";
 
 /**
@@ -17,7 +18,9 @@ import { reverseSweep } from "./sweep.ts";
  * @throws ProblemError unless the inner optimizer is sgd() with a fixed momentum in (0, 1), or for a learned η that
  * starts at 0 without a bound.
  */
-export function reversible({ range = 32, largestRate }: Partial<FixedPointOptions> = {}): Estimator {
+export function reversible(options: Partial<FixedPointOptions> = {}): Estimator {
+  assertKnown("reversible", options, { range: true, largestRate: true });
+  const { range = 32, largestRate } = options;
   if (!(Number.isFinite(range) && range > 0))
     throw new ProblemError(`the range is ${range}: give a number > 0, more than |w| and 8 |η v| will be`);
   if (largestRate !== undefined && !(Number.isFinite(largestRate) && largestRate > 0))

@@ -3,7 +3,10 @@ import { type AdapterChoice, AdapterError, type AdapterOptions, requestAdapter }
 import { systemMemory } from "../host/runtime.ts";
 import type { Access, Dispatch } from "./dispatch.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "./errors.ts";
+import { kindOf } from "./kind.ts";
+import { assertKnown } from "./known.ts";
 import type { MemoryLimits } from "./memory.ts";
+import { ProblemError } from "./problem_error.ts";
 import { tunedVariants } from "./tuned.ts";
 import { SUBMIT_SECONDS } from "./watchdog.ts";
 
@@ -21,6 +24,8 @@ export interface OpenOptions extends AdapterOptions {
   /** Which variant of a kernel to take, instead of what a tuner found. */
   variants?: Variants;
 }
+
+const KNOWN = { adapter: true, toggles: true, memory: true, submitSeconds: true, variants: true };
 
 /** What the engine has asked of WebGPU so far; a steady-state outer step moves `submits` alone. */
 export interface Counters {
@@ -67,9 +72,16 @@ export class Gpu {
 
   /**
    * Opens the best adapter there is, with all its limits.
-   * @throws AdapterError when there is none, saying what was tried and what to install.
+   * @throws AdapterError when there is none, saying what was tried and what to install; ProblemError for options that
+   * there are not.
    */
   static async open(options: OpenOptions = {}): Promise<Gpu> {
+    assertKnown("Gpu.open", options, KNOWN);
+    const { memory, submitSeconds } = options;
+    for (const [name, most] of Object.entries({ memory, submitSeconds })) {
+      if (most !== undefined && !(typeof most === "number" && most > 0))
+        throw new ProblemError(`${name} is ${kindOf(most)}: give a number > 0, or leave it out`);
+    }
     const { choice, device } = await connect(options).catch((error: unknown) => {
       if (error instanceof AdapterError) throw error;
       // An adapter may expire before its device is asked for, as when Chromium's GPU process starts anew: ask once more
@@ -238,6 +250,12 @@ export class Gpu {
     this.#fail(new DeviceLostError("the device was closed: open another one"));
     this.device.destroy();
   }
+}
+
+/** @throws ProblemError for what is no open device */
+export function assertOpen(given: unknown): void {
+  if (typeof given === "object" && given !== null && "device" in given && "traits" in given) return;
+  throw new ProblemError(`gpu is ${kindOf(given)}: write const gpu = await Gpu.open()`);
 }
 
 function outOfMemory(message: string): string {

@@ -2,12 +2,13 @@ import { Arena } from "../gpu/arena.ts";
 import { align, Block } from "../gpu/block.ts";
 import { Sequence } from "../gpu/dispatch.ts";
 import { Executable } from "../gpu/executable.ts";
-import type { Gpu } from "../gpu/gpu.ts";
-import { kindOf } from "./kind.ts";
+import { assertOpen, type Gpu } from "../gpu/gpu.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import type { Layout } from "./layout.ts";
 import { assertLoss } from "./operands.ts";
 import type { DataValues } from "./pixels.ts";
-import { ProblemError } from "./problem_error.ts";
 import { type Output, Program } from "./program.ts";
 import type { Tensor } from "./tensor.ts";
 import { dataLeaves, keepIndicesWithin, Leaves, type Loss } from "./trace.ts";
@@ -67,6 +68,8 @@ export async function differentiate<W extends string, H extends string = never, 
   gpu: Gpu,
   spec: FunctionSpec<W, H, D>,
 ): Promise<Differentiable<W, H>> {
+  assertOpen(gpu);
+  assertKnown("differentiate", spec, { parameters: true, hyper: true, data: true, lanes: true, loss: true });
   const { lanes = 1, hyper = {} as Named<H>, data = {} as Record<D, DataValues> } = spec;
   assertStated("parameters", spec.parameters);
   assertStated("hyper", hyper);

@@ -1,4 +1,4 @@
-import { ProblemError } from "./problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { elementAt, size } from "./shape.ts";
 import { type Tensor, topological } from "./tensor.ts";
 import type { Shaped } from "./values.ts";

@@ -13,7 +13,7 @@ export class Layout<Names extends string = string> {
     let offset = 0;
     const entries = {} as Record<Names, { offset: number; shape: Shape }>;
     for (const name of this.names) {
-      assertFilled(`"${name}"`, shapes[name]);
+      assertFilled(`"${name}"`, shapes[name], "a tensor has at least one element; leave it out");
       entries[name] = { offset, shape: shapes[name] };
       offset += size(shapes[name]);
     }

@@ -1,5 +1,6 @@
-import { kindOf } from "./kind.ts";
-import { ProblemError } from "./problem_error.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
+import { formatShape, ShapeError } from "./shape.ts";
 import { constant, isTensor, type Tensor } from "./tensor.ts";
 
 /** A tensor or a number, which stands for a constant of any shape. */
@@ -38,9 +39,12 @@ export function assertLoss(called: string, loss: unknown): void {
   );
 }
 
-/** @throws ProblemError for a loss that gave no graph tensor */
+/** @throws ProblemError for a loss that gave no graph tensor, ShapeError for one that is no scalar */
 export function assertResult(loss: string, given: unknown): void {
-  if (isTensor(given)) return;
+  if (isTensor(given)) {
+    if (given.size === 1) return;
+    throw new ShapeError(`${loss} is ${formatShape(given.shape)}, no scalar: take its sum or mean`);
+  }
   const what = `${loss} gave ${kindOf(given)}`;
   if (given === undefined)
     throw new ProblemError(`${what}: return a scalar; a body in braces needs the word return`);

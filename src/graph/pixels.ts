@@ -1,5 +1,5 @@
-import { kindOf } from "./kind.ts";
-import { ProblemError } from "./problem_error.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { assertShape, elementAt, type Shape } from "./shape.ts";
 import { assertFills, assertNamed, assertValues, type Shaped, type Values } from "./values.ts";
 

@@ -1,15 +1,12 @@
 import { total } from "./operations/linear_combination.ts";
-import { formatShape, ShapeError, size } from "./shape.ts";
+import { size } from "./shape.ts";
 import { assembly, constant, type Piece, parents, type Tensor, topological, view } from "./tensor.ts";
 
 /**
  * Reverse-mode differentiation as a transformation of the graph: the gradients of a scalar with respect to
  * leaves, as graph tensors. `undefined` where the scalar does not depend on the leaf.
- * @throws ShapeError when `loss` is no scalar.
  */
 export function gradients(loss: Tensor, leaves: readonly Tensor[]): (Tensor | undefined)[] {
-  if (loss.size !== 1)
-    throw new ShapeError(`a loss is a scalar; this one is ${formatShape(loss.shape)}: take its sum or mean`);
   const order = topological([loss]);
   const depends = new Set<Tensor>(leaves);
   for (const tensor of order) {

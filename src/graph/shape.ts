@@ -25,10 +25,10 @@ export function assertShape(shape: Shape): void {
   throw new ShapeError(`${JSON.stringify(shape)} is no shape: give whole numbers ≥ 0, as in [2, 3]`);
 }
 
-/** @throws ShapeError when a tensor of this shape has no elements. */
-export function assertFilled(name: string, shape: Shape): void {
+/** @throws ShapeError when a tensor of this shape has no elements; `remedy` says what to do then. */
+export function assertFilled(name: string, shape: Shape, remedy: string): void {
   if (size(shape) > 0) return;
-  throw new ShapeError(`${name} is ${formatShape(shape)}: a tensor has at least one element; leave it out`);
+  throw new ShapeError(`${name} is ${formatShape(shape)}: ${remedy}`);
 }
 
 /** Elements from one index to the next along each axis, row-major. */

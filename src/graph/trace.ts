@@ -1,10 +1,10 @@
 import { align, Block, type Resource } from "../gpu/block.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { assertWithin, type IndexBound, indexBounds } from "./index_bounds.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { assertResult, UndefinedOperand } from "./operands.ts";
 import { widen } from "./operations/widen.ts";
 import { assertData, assertStatedData, type DataValues } from "./pixels.ts";
-import { ProblemError } from "./problem_error.ts";
 import { gradients } from "./reverse.ts";
 import { assertFilled, formatShape, ShapeError, size } from "./shape.ts";
 import { constant, type DType, leaf, type Tensor } from "./tensor.ts";
@@ -47,7 +47,7 @@ export class Leaves<W extends string, H extends string> {
 
   /** `called` is how errors call the loss. @throws ProblemError, ShapeError for what it cannot mean */
   trace<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>, called = "the loss"): TracedLoss {
-    const given = this.#evaluate(loss, data);
+    const given = this.#evaluate(loss, data, called);
     assertResult(called, given);
     const value = given.dtype === "unorm8" ? widen(given) : given;
     const [parameters, hyper] = gradients(value, [this.parameters, this.hyper]);
@@ -59,19 +59,25 @@ export class Leaves<W extends string, H extends string> {
     };
   }
 
-  #evaluate<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>): Tensor {
+  #evaluate<D extends string>(loss: Loss<W, H, D>, data: Tensors<D>, called: string): Tensor {
     try {
       return loss(this.parameterLayout.views(this.parameters), this.hyperLayout.views(this.hyper), data);
     } catch (error) {
-      if (!(error instanceof UndefinedOperand)) throw error;
-      const known = [
-        ["parameters", this.parameterLayout.names],
-        ["hyper", this.hyperLayout.names],
-        ["data", Object.keys(data)],
-      ] as const;
-      const names = known.map(([of, names]) => `${of}: ${names.join(", ") || "none"}`).join("; ");
-      throw new ProblemError(`${error.message} There are ${names}`, { cause: error });
+      if (error instanceof ShapeError) throw new ShapeError(`${called}: ${error.message}`, { cause: error });
+      if (!(error instanceof ProblemError)) throw error;
+      const hint = error instanceof UndefinedOperand ? ` There are ${this.#names(data)}` : "";
+      throw new ProblemError(`${called}: ${error.message}${hint}`, { cause: error });
     }
+  }
+
+  /** What a loss receives. */
+  #names(data: Tensors): string {
+    const known = [
+      ["parameters", this.parameterLayout.names],
+      ["hyper", this.hyperLayout.names],
+      ["data", Object.keys(data)],
+    ] as const;
+    return known.map(([of, names]) => `${of}: ${names.join(", ") || "none"}`).join("; ");
   }
 }
 
@@ -129,7 +135,7 @@ export function keepIndicesWithin(arrays: DataLeaves<string>, loss: Tensor): voi
 }
 
 function dataLeaf(name: string, given: DataValues, lanes: number, label: string): DataLeaf {
-  assertFilled(label, given.shape);
+  assertFilled(label, given.shape, "data has at least one row");
   const shape = laneShape(name, given, lanes);
   const dtype = dtypeOf(given);
   // Bytes fill whole words, and lanes begin where vectors may.

@@ -1,5 +1,5 @@
-import { kindOf } from "./kind.ts";
-import { ProblemError } from "./problem_error.ts";
+import { kindOf } from "../gpu/kind.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { assertShape, elementAt, formatShape, type Shape, ShapeError, size } from "./shape.ts";
 
 /** An array on the host that fills a shape. */
@@ -109,8 +109,9 @@ export function laneShape(name: string, { shape, perLane }: Shaped, lanes: numbe
   const [parts, ...rest] = shape;
   if (!perLane) return shape;
   if (parts !== lanes) {
+    const hint = lanes === 1 && parts !== undefined ? `, or state lanes: ${parts}` : "";
     throw new ShapeError(
-      `"${name}" is ${formatShape(shape)} with a part for each lane: its first axis has to be ${lanes}`,
+      `"${name}" is ${formatShape(shape)} with a part for each lane: its first axis has to be ${lanes}${hint}`,
     );
   }
   return rest;

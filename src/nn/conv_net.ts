@@ -1,3 +1,5 @@
+import { assertKnown } from "../gpu/known.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { batchNorm } from "../graph/operations/batch_norm.ts";
 import { conv2d } from "../graph/operations/conv2d.ts";
 import { flatten, reshape } from "../graph/operations/copy.ts";
@@ -46,22 +48,24 @@ export interface ConvNetOptions {
   readonly seed?: number;
 }
 
+const LAYER = { channels: true, kernel: true, stride: true, padding: true, pool: true };
+const NET = {
+  ...{ image: true, layers: true, hidden: true, classes: true, activation: true },
+  ...{ pooling: true, norm: true, initial: true, seed: true },
+};
+
 /**
  * Convolutional layers, then dense ones. Layer l, counted from 1 and the dense ones last, has `weight{l}` as `initial`
  * draws it, and `bias{l}` from zero, or with `norm` a convolution has `scale{l}` from one and `shift{l}` from zero. Inputs are
- * [n × c·h·w] or [n×c×h×w]. @throws ShapeError where a layer leaves nothing of an image
+ * [n × c·h·w] or [n×c×h×w].
+ * @throws ShapeError where a layer leaves nothing of an image; ProblemError for an option that there is not
  */
-export function convNet({
-  image: [depth, rows, columns],
-  layers,
-  hidden = [],
-  classes,
-  activation = relu,
-  pooling = maxPool,
-  norm = false,
-  initial = heNormal,
-  seed = 0,
-}: ConvNetOptions): Model<string> {
+export function convNet(options: ConvNetOptions): Model<string> {
+  assertKnown("convNet", options, NET);
+  for (const layer of options.layers) assertKnown("a layer of convNet", layer, LAYER);
+  const { image, layers, hidden = [], classes, norm = false, seed = 0 } = options;
+  const { activation = relu, pooling = maxPool, initial = heNormal } = options;
+  const [depth, rows, columns] = image;
   const random = new Random(seed);
   const parameters: Record<string, Values> = {};
   let features: readonly [number, number, number] = [depth, rows, columns];
@@ -111,12 +115,18 @@ export function convNet({
 /**
  * What belongs to these layers, counted from 1, and the rest: so that some layers are hyperparameters and the others
  * are trained. Both together, `{ ...chosen, ...others }`, are what `apply` takes.
+ * @throws ProblemError for a layer that there is not
  */
 export function splitLayers<T>(
   parameters: Readonly<Record<string, T>>,
   layers: readonly number[],
 ): { chosen: Record<string, T>; others: Record<string, T> } {
-  const isChosen = (name: string) => layers.includes(Number(/\d+$/.exec(name)?.[0]));
+  const layerOf = (name: string) => Number(/\d+$/.exec(name)?.[0]);
+  const isChosen = (name: string) => layers.includes(layerOf(name));
+  const known = new Set(Object.keys(parameters).map(layerOf));
+  const stray = layers.find((layer) => !known.has(layer));
+  if (stray !== undefined)
+    throw new ProblemError(`there is no layer ${stray} to split off; there are ${[...known].join(", ")}`);
   const part = (wanted: boolean) =>
     Object.fromEntries(Object.entries(parameters).filter(([name]) => isChosen(name) === wanted));
   return { chosen: part(true), others: part(false) };

@@ -1,3 +1,4 @@
+import { assertKnown } from "../gpu/known.ts";
 import { relu } from "../graph/operations/elementwise.ts";
 import { dense } from "../graph/operations/matmul.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -28,12 +29,14 @@ interface DenseOptions {
 
 /**
  * Dense layers of the given widths, inputs first and outputs last, with an activation between. Weights `weight1`, …
- * start as `initial` draws them, biases `bias1`, … at zero.
+ * start as `initial` draws them, biases `bias1`, … at zero. @throws ProblemError for an option that there is not
  */
 export function mlp(
   widths: readonly number[],
-  { activation = relu, initial = heNormal, seed = 0 }: DenseOptions & { seed?: number } = {},
+  options: DenseOptions & { seed?: number } = {},
 ): Model<string> {
+  assertKnown("mlp", options, { activation: true, initial: true, seed: true });
+  const { activation = relu, initial = heNormal, seed = 0 } = options;
   return denseLayers(widths, { activation, initial, random: new Random(seed), first: 1 });
 }
 

@@ -1,8 +1,9 @@
 import { remedyFor, unsoundHypergradient } from "../bilevel/divergence.ts";
 import type { LinearSolve } from "../bilevel/linear_solve.ts";
-import { type Problem, ProblemError, positive } from "../bilevel/problem.ts";
+import { assertRuns, type Problem, ProblemError, positive } from "../bilevel/problem.ts";
 import { DivergenceError } from "../gpu/errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { assertKnown } from "../gpu/known.ts";
 import type { MemoryReport } from "../gpu/memory.ts";
 import type { Values } from "../graph/values.ts";
 import { HoagLoop, type Report } from "./hoag_loop.ts";
@@ -71,6 +72,11 @@ export interface HoagStep<W extends string, H extends string> {
   readonly memory: MemoryReport;
 }
 
+const KNOWN = {
+  ...{ gpu: true, steps: true, tolerance: true, firstStep: true },
+  ...{ innerSteps: true, iterations: true, submit: true },
+};
+
 /**
  * HOAG (Pedregosa 2016, "Hyperparameter optimization with approximate gradient", algorithm 1): at outer step k the inner
  * problem and H q = ∇_w E are solved to a tolerance ε_k that falls from step to step, each from its last answer on; then
@@ -84,16 +90,12 @@ export interface HoagStep<W extends string, H extends string> {
  */
 export async function* hoag<W extends string, H extends string>(
   problem: Problem<W, H>,
-  {
-    gpu,
-    steps,
-    tolerance = "exponential",
-    firstStep,
-    innerSteps = 10_000,
-    iterations = 200,
-    submit = Math.min(iterations, 10),
-  }: HoagOptions,
+  options: HoagOptions,
 ): AsyncGenerator<HoagStep<W, H>> {
+  assertKnown("hoag", options, KNOWN);
+  const { gpu, steps, tolerance = "exponential", firstStep, innerSteps = 10_000, iterations = 200 } = options;
+  const { submit = Math.min(iterations, 10) } = options;
+  assertRuns(problem, gpu);
   for (const [name, value] of Object.entries({ steps, innerSteps, iterations, submit }))
     positive(name, value);
   if (firstStep !== undefined && !(Number.isFinite(firstStep) && firstStep > 0))

@@ -1,7 +1,7 @@
 import type { Checkpoint } from "../bilevel/checkpoint.ts";
 import { DataError } from "../data/error.ts";
 import { decodeNpz, encodeNpz } from "../data/npz.ts";
-import { ProblemError } from "../graph/problem_error.ts";
+import { ProblemError } from "../gpu/problem_error.ts";
 import { readFile, writeFile } from "../host/files.ts";
 
 /** Numbers and words that say what a run was asked to do, as they go into its files. */

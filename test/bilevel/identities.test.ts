@@ -44,10 +44,9 @@ describe.each(named(cases))("%s", (_name, kind, setting) => {
   const h = async (estimator: ReturnType<typeof rmd>) =>
     (await hypergradient(problem(kind, setting), { gpu: gpu(), estimator })).hypergradient;
 
-  test("K-RMD(T) is RMD, and so is any K above T", async () => {
+  test("K-RMD(T) is RMD", async () => {
     const exact = bits(await h(rmd()));
     expect(bits(await h(krmd({ k: horizon })))).toBe(exact);
-    expect(bits(await h(krmd({ k: horizon + 3 })))).toBe(exact);
   });
 
   test("T1–T2 is K-RMD(1) and the limit of greedy(γ)", async () => {

@@ -132,7 +132,7 @@ test.each([
   [["compare", fixture], "compare needs --estimators LIST"],
   [
     ["compare", fixture, "--estimators", "rmd,nobody"],
-    'there is no estimator "nobody": choose from rmd:activations, krmd:K:activations',
+    'there is no estimator "nobody": choose from rmd[:activations], krmd:K[:activations]',
   ],
   [["compare", fixture, "--estimators", "krmd:0"], "K is 0"],
   [["compare", fixture, "--estimators", "krmd:7"], "asks for 7 inner steps of 6"],

@@ -54,6 +54,7 @@ describe("characters", () => {
     expect(ask({ perClass: 1.5 })).toThrow("perClass of characters");
     expect(ask({ size: 7 })).toThrow("size of characters");
     expect(ask({ difficulty: 2 })).toThrow("the difficulty of characters must be from 0 to 1.5, got 2");
+    expect(ask({ count: 3 })).toThrow('characters takes no "count"; there are classes, perClass, size, seed');
   });
 });
 

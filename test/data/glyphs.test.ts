@@ -93,6 +93,8 @@ describe("glyphs", () => {
     expect(ask({ difficulty: -1 })).toThrow("difficulty of glyphs");
     expect(ask({ difficulty: Number.NaN })).toThrow("difficulty of glyphs");
     expect(ask({ seed: 0.5 })).toThrow("seed must be an integer");
+    expect(ask({ seed: undefined })).toThrow("seed must be an integer between −2^53 and 2^53, got undefined");
+    expect(ask({ clases: 3 })).toThrow('glyphs takes no "clases"; there are count, classes, size, seed');
   });
 });
 

@@ -129,6 +129,7 @@ describe("Random", () => {
     for (const seed of [Number.NaN, 0.5, 2 ** 53, Number.POSITIVE_INFINITY]) {
       expect(() => new Random(seed)).toThrow(/seed must be an integer/);
     }
+    expect(() => new Random(undefined as never)).toThrow(/seed must be an integer.*, got undefined/);
     expect(() => new Random([0, 0, 0, 0])).toThrow(/all zero/);
     for (const n of [0, -1, 1.5, 2 ** 32 + 1, Number.NaN]) {
       expect(() => new Random(1).integer(n)).toThrow(/needs an integer/);

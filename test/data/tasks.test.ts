@@ -83,6 +83,8 @@ describe("TaskSampler", () => {
     expect(ask({ ways: 13 })).toThrow("13-way tasks need 13 classes, there are 12");
     expect(ask({ classes: [1, 2, 3, 4, 12] })).toThrow("numbered has no class 12: it has 12");
     expect(ask({ classes: [1, 2, 3, 4, 4] })).toThrow("twice");
+    expect(ask({ way: 3 })).toThrow('TaskSampler takes no "way"; there are ways, shots, queries, classes');
+    expect(() => new TaskSampler(numbered(12, 6), undefined as never)).toThrow("classes }, not undefined");
   });
 
   it("takes a small part of an outer step's time", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { closeness } from "../../src/diagnostics/closeness.ts";
-import { ProblemError } from "../../src/graph/problem_error.ts";
+import { ProblemError } from "../../src/gpu/problem_error.ts";
 import { values } from "../../src/graph/values.ts";
 
 const exact = { a: values([3, 0]), b: values([4]) };

@@ -71,14 +71,14 @@ test.each([
 });
 
 test.each([
-  ["", /no estimator is named: choose from rmd:activations, krmd:K:activations,/],
-  ["rmd,kmrd", /no estimator "kmrd": choose from rmd:activations, krmd:K:activations,/],
+  ["", /no estimator is named: choose from rmd\[:activations\], krmd:K\[:activations\],/],
+  ["rmd,kmrd", /no estimator "kmrd": choose from rmd\[:activations\], krmd:K\[:activations\],/],
   ["toString", /no estimator "toString"/],
-  ["rmd:3", /"3" is no store; write rmd:activations/],
+  ["rmd:3", /"3" is no store; write rmd\[:activations\]/],
   ["fmd:3", /fmd takes no parameter/],
-  ["krmd:3:4", /"4" is no store; write krmd:K:activations/],
-  ["krmd:3:activations:4", /krmd takes no more than krmd:K:activations/],
-  ["rmd:states", /"states" is no store; write rmd:activations/],
+  ["krmd:3:4", /"4" is no store; write krmd:K\[:activations\]/],
+  ["krmd:3:activations:4", /krmd takes no more than krmd:K\[:activations\]/],
+  ["rmd:states", /"states" is no store; write rmd\[:activations\]/],
   ["krmd:many", /"many" is no number; write krmd:K/],
   ["krmd:auto", /"auto" is no number; write krmd:K/],
   ["greedy:none", /"none" is no number; write greedy:GAMMA\|auto/],

@@ -251,12 +251,10 @@ describe("what is refused", () => {
     ["weight decay", { optimizer: sgd({ lr: 0.1, momentum: 0.5, weightDecay: 0.1 }) }, message],
     ["AdamW", { optimizer: adamW({ lr: 0.1 }) }, message],
     [
-      "a momentum of 1",
-      { momentum: 1 },
-      /cannot run backwards with the momentum 1: give a fraction in \(0, 1\)/,
+      "a momentum next to 1",
+      { momentum: 0.999_999 },
+      /cannot run backwards with the momentum 0\.999999: give a fraction in \(0, 1\) whose denominator is at most 32768/,
     ],
-    ["a momentum above 1", { momentum: 1.5 }, /cannot run backwards with the momentum 1\.5/],
-    ["a momentum next to 1", { momentum: 0.999_999 }, /whose denominator is at most 32768/],
     ["a tiny momentum", { momentum: 1e-6 }, /whose denominator is at most 32768/],
   ])("%s", async (_title, setting, expected) => {
     const { buffers } = gpu().counters;

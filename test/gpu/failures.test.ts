@@ -6,6 +6,7 @@ import { greedy } from "../../src/estimators/greedy.ts";
 import { rmd } from "../../src/estimators/krmd.ts";
 import { DeviceLostError, HypergradError, OutOfMemoryError, ValidationError } from "../../src/gpu/errors.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
+import { ProblemError } from "../../src/gpu/problem_error.ts";
 import { differentiate } from "../../src/graph/differentiate.ts";
 import { elementwise } from "../../src/graph/operations/elementwise.ts";
 import { sum } from "../../src/graph/operations/reduce.ts";
@@ -182,6 +183,20 @@ describe("what WebGPU refuses", () => {
     expect([...(await f.value())]).toEqual([9]);
     f.destroy();
   });
+});
+
+test.each([
+  [{ memory: "1GB" }, 'memory is the text "1GB": give a number > 0, or leave it out'],
+  [{ submitSeconds: 0 }, "submitSeconds is the number 0: give a number > 0"],
+  [{ memry: 1e9 }, 'Gpu.open takes no "memry"; there are adapter, toggles, memory, submitSeconds, variants'],
+  [
+    "lavapipe",
+    'Gpu.open takes { adapter, toggles, memory, submitSeconds, variants }, not the text "lavapipe"',
+  ],
+])("Gpu.open(%j) is refused", async (options, message) => {
+  const error = await rejection(Gpu.open(options as never));
+  expect(error).toBeInstanceOf(ProblemError);
+  expect((error as Error).message).toContain(message);
 });
 
 test("results that are read too late are refused, and the device goes on", async () => {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
+import { ProblemError } from "../../src/gpu/problem_error.ts";
 import { differentiate } from "../../src/graph/differentiate.ts";
 import { add } from "../../src/graph/operations/linear_combination.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
-import { ProblemError } from "../../src/graph/problem_error.ts";
 import { values } from "../../src/graph/values.ts";
 import { withGpu } from "../support/gpu.ts";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { HypergradError, ValidationError } from "../../src/gpu/errors.ts";
 import { Gpu } from "../../src/gpu/gpu.ts";
+import { ProblemError } from "../../src/gpu/problem_error.ts";
 import { differentiate } from "../../src/graph/differentiate.ts";
 import { batchNorm } from "../../src/graph/operations/batch_norm.ts";
 import { conv2d } from "../../src/graph/operations/conv2d.ts";
@@ -15,7 +16,6 @@ import { div, mul } from "../../src/graph/operations/multiply.ts";
 import { maxPool } from "../../src/graph/operations/pool.ts";
 import { broadcastTo, sum } from "../../src/graph/operations/reduce.ts";
 import { squaredNorm } from "../../src/graph/operations/squared_norm.ts";
-import { ProblemError } from "../../src/graph/problem_error.ts";
 import { ShapeError } from "../../src/graph/shape.ts";
 import { leaf } from "../../src/graph/tensor.ts";
 import type { Tensors } from "../../src/graph/trace.ts";
@@ -128,6 +128,29 @@ const slips: [what: string, attempt: () => unknown, message: RegExp][] = [
     /the name of an elementwise/,
   ],
 ];
+
+test.each<[string, () => unknown]>([
+  [
+    'conv2d takes no "strides"; there are stride, padding, bias',
+    () => conv2d(x(1, 1, 3, 3), x(1, 1, 3, 3), { strides: 2 } as object),
+  ],
+  [
+    'maxPool takes no "pad"; there are size, stride, padding',
+    () => maxPool(x(1, 1, 4, 4), { size: 2, pad: 1 } as never),
+  ],
+  [
+    'batchNorm takes no "eps"; there are scale, shift, epsilon',
+    () => batchNorm(x(4, 3), { eps: 1 } as object),
+  ],
+  [
+    'matmul takes no "transpose"; there are transposeA',
+    () => matmul(x(2, 3), x(3, 2), { transpose: true } as object),
+  ],
+])("%s", (message, attempt) => {
+  const error = thrown(attempt);
+  expect(error).toBeInstanceOf(ProblemError);
+  expect(error.message).toContain(message);
+});
 
 test.each(slips)("in place of a tensor: %s", (_what, attempt, message) => {
   const error = thrown(attempt);

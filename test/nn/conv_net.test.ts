@@ -16,7 +16,9 @@ import {
   hypergradient,
   lecunNormal,
   mean,
+  mlp,
   mul,
+  ProblemError,
   Random,
   ShapeError,
   sgd,
@@ -107,6 +109,25 @@ describe("shapes", () => {
     const deep = { ...cleaning, layers: Array.from({ length: 5 }, () => pooled) };
     expect(() => convNet(deep)).toThrow(ShapeError);
     expect(() => convNet(deep)).toThrow("layer 5 of convNet leaves nothing of [8×1×1]");
+  });
+
+  test.each<[string, () => unknown]>([
+    ['convNet takes no "pool"; there are image, layers', () => convNet({ ...cleaning, pool: 2 } as never)],
+    [
+      'a layer of convNet takes no "filters"; there are channels, kernel',
+      () => convNet({ ...cleaning, layers: [{ channels: 8, filters: 8 }] } as never),
+    ],
+    [
+      'mlp takes no "hidden"; there are activation, initial, seed',
+      () => mlp([4, 2], { hidden: 3 } as object),
+    ],
+    [
+      "there is no layer 9 to split off; there are 1, 2, 3, 4, 5, 6, 7",
+      () => splitLayers(convNet(warped).parameters, [2, 9]),
+    ],
+  ])("%s", (message, attempt) => {
+    expect(attempt).toThrow(ProblemError);
+    expect(attempt).toThrow(message);
   });
 });
 

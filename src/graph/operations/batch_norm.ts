@@ -1,3 +1,4 @@
+import { assertKnown } from "../../gpu/known.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -21,7 +22,9 @@ export interface BatchNormOptions {
  * channel, over √(variance + epsilon), with the statistics of the batch at hand in training and testing alike. The
  * variance is the mean square, n in the denominator. @throws ShapeError
  */
-export function batchNorm(x: Tensor, { scale, shift, epsilon = 1e-5 }: BatchNormOptions = {}): Tensor {
+export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
+  assertKnown("batchNorm", options, { scale: true, shift: true, epsilon: true });
+  const { scale, shift, epsilon = 1e-5 } = options;
   const given = [scale, shift].filter((tensor) => tensor !== undefined);
   assertTensors("batchNorm", x, ...given);
   const [, channels] = x.shape;

@@ -8,6 +8,7 @@ import {
   convWeightParts,
   products,
 } from "../../../shaders/conv.ts";
+import { assertKnown } from "../../gpu/known.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
@@ -29,11 +30,9 @@ export interface Conv2dOptions {
  * Cross-correlation of images x [n×c×h×w] with weights [o×c×kh×kw]; result [n×o×oh×ow] with
  * oh = ⌊(h + 2·padding - kh) / stride⌋ + 1. @throws ShapeError
  */
-export function conv2d(
-  x: Tensor,
-  weight: Tensor,
-  { stride = 1, padding = 0, bias }: Conv2dOptions = {},
-): Tensor {
+export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+  assertKnown("conv2d", options, { stride: true, padding: true, bias: true });
+  const { stride = 1, padding = 0, bias } = options;
   assertTensors("conv2d", x, weight, ...(bias === undefined ? [] : [bias]));
   const [n, c, h, w] = x.shape;
   const [o, c2, kh, kw] = weight.shape;

@@ -1,9 +1,9 @@
 import { hyperbolic, logarithmic, sigmoidal, trigonometric } from "../../../shaders/functions.ts";
 import { dependsOnX, type Elementwise, isZero, unary, unaryBackward } from "../../../shaders/pointwise.ts";
+import { kindOf } from "../../gpu/kind.ts";
+import { ProblemError } from "../../gpu/problem_error.ts";
 import { apply } from "../apply.ts";
-import { kindOf } from "../kind.ts";
 import { assertTensors } from "../operands.ts";
-import { ProblemError } from "../problem_error.ts";
 import type { PointwiseRule, Tensor } from "../tensor.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { linearCombination } from "../../../shaders/pointwise.ts";
+import { kindOf } from "../../gpu/kind.ts";
+import { ProblemError } from "../../gpu/problem_error.ts";
 import { apply } from "../apply.ts";
-import { kindOf } from "../kind.ts";
 import { type Like, tensorsOf } from "../operands.ts";
-import { ProblemError } from "../problem_error.ts";
 import { broadcast, sameShape } from "../shape.ts";
 import {
   assertFloat32,

@@ -8,6 +8,7 @@ import {
 } from "../../../shaders/matmul.ts";
 import type { View } from "../../../shaders/operand.ts";
 import type { AdapterTraits } from "../../../shaders/variants.ts";
+import { assertKnown } from "../../gpu/known.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
@@ -25,11 +26,9 @@ export interface MatmulOptions {
 }
 
 /** The matrix product of a [m×k] and b [k×n] (each may be stored transposed), plus a bias [n]. @throws ShapeError */
-export function matmul(
-  a: Tensor,
-  b: Tensor,
-  { transposeA = false, transposeB = false, bias }: MatmulOptions = {},
-): Tensor {
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  assertKnown("matmul", options, { transposeA: true, transposeB: true, bias: true });
+  const { transposeA = false, transposeB = false, bias } = options;
   assertTensors("matmul", a, b, ...(bias === undefined ? [] : [bias]));
   const [m, k] = transposeA ? [a.shape[1], a.shape[0]] : a.shape;
   const [k2, n] = transposeB ? [b.shape[1], b.shape[0]] : b.shape;

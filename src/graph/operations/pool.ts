@@ -1,4 +1,5 @@
 import { type Pool, poolGather, poolIndex, poolScatter } from "../../../shaders/pool.ts";
+import { assertKnown } from "../../gpu/known.ts";
 import { apply } from "../apply.ts";
 import { assertTensors } from "../operands.ts";
 import { formatShape, ShapeError } from "../shape.ts";
@@ -31,11 +32,9 @@ export function avgPool(x: Tensor, options: PoolOptions): Tensor {
   return scale(1 / options.size ** 2, gather(pool, x.shape, shape, x));
 }
 
-function poolOf(
-  name: string,
-  x: Tensor,
-  { size, stride = size, padding = 0 }: PoolOptions,
-): { pool: Pool; shape: number[] } {
+function poolOf(name: string, x: Tensor, options: PoolOptions): { pool: Pool; shape: number[] } {
+  assertKnown(name, options, { size: true, stride: true, padding: true });
+  const { size, stride = size, padding = 0 } = options;
   assertTensors(name, x);
   const [n, c, h, w] = x.shape;
   if (x.shape.length !== 4)

@@ -1,4 +1,4 @@
-import { HypergradError } from "../gpu/errors.ts";
+import { HypergradError } from "./errors.ts";
 
 /** A problem that cannot be meant as it is stated. */
 export class ProblemError extends HypergradError {
