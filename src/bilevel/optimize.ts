@@ -68,10 +68,10 @@ export async function* optimize<W extends string, H extends string>(
 ): AsyncGenerator<OuterStep<W, H>> {
   assertKnown("optimize", options, KNOWN);
   const { gpu, estimator, optimizer, steps, mode = "restart", every = 1 } = options;
+  assertRuns(problem, gpu);
   const dataOf = async (step: number) => (step <= steps ? await options.data?.(step) : undefined);
   positive("steps", steps);
   positive("every", every);
-  assertRuns(problem, gpu);
   assertOptions(options);
   if (mode === "warm") assertGoesOn(problem, optimizer);
   const drawsBatches = (problem.inner.batches ?? problem.outer.batches) !== undefined;

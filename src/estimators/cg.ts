@@ -17,6 +17,7 @@ export interface CgOptions {
  * Implicit differentiation by conjugate gradients (Pedregosa 2016, "HOAG"): H q = g to a tolerance. A product each
  * iteration and one mixed product; three vectors. The log says how the solve ended: converged, out of iterations,
  * met a direction of no positive curvature (q is then the iterate before it), or g = 0.
+ * @throws ProblemError for options out of range; what `implicit` throws.
  */
 export function cg(options: CgOptions = {}): Estimator {
   assertKnown("cg", options, { iterations: true, tolerance: true, warm: true });

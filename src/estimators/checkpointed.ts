@@ -8,6 +8,7 @@ import { reverseSweep } from "./sweep.ts";
  * Exact reverse mode that stores the state (w, v) of each `every`-th step alone and runs the steps between anew
  * (Griewank 1992; Chen et al. 2016): the bits of `rmd`, T products and up to T more inner steps. With the default
  * ⌈√T⌉ the memory is about 2P·√T for the states and P·√T for the segment that is swept.
+ * @throws ProblemError unless `every` is a whole number > 0.
  */
 export function checkpointed(options: { every?: number } = {}): Estimator {
   assertKnown("checkpointed", options, { every: true });

@@ -24,7 +24,7 @@ export function krmd(options: { k: number } & Store): Estimator {
   return { name: "krmd", settings: { k, store }, ...truncated((steps) => lastOf(steps, k), { store }) };
 }
 
-/** Exact reverse-mode (Franceschi et al. 2017, "Reverse-HG"): T products, T states stored. */
+/** Exact reverse-mode (Franceschi et al. 2017, "Reverse-HG"): T products, T states stored. @throws ProblemError */
 export function rmd(options: Store = {}): Estimator {
   assertKnown("rmd", options, { store: true });
   const { store } = options;

@@ -21,6 +21,7 @@ export interface NystromOptions {
  * Implicit differentiation by Nyström's low-rank inverse (Hataya & Yamada 2023): with k columns C of H, chosen at
  * random, and W their rows of the same indices, q = (C W⁻¹ Cᵀ + ρI)⁻¹ g by Woodbury's identity. k products, all at
  * once as columns, and one mixed product; memory P·k.
+ * @throws ProblemError for options out of range; what `implicit` throws.
  */
 export function nystrom(options: NystromOptions): Estimator {
   assertKnown("nystrom", options, { rank: true, rho: true, seed: true });

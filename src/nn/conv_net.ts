@@ -125,8 +125,10 @@ export function splitLayers<T>(
   const isChosen = (name: string) => layers.includes(layerOf(name));
   const known = new Set(Object.keys(parameters).map(layerOf));
   const stray = layers.find((layer) => !known.has(layer));
-  if (stray !== undefined)
-    throw new ProblemError(`there is no layer ${stray} to split off; there are ${[...known].join(", ")}`);
+  if (stray !== undefined) {
+    const numbered = [...known].filter(Number.isInteger).join(", ") || "none";
+    throw new ProblemError(`there is no layer ${stray} to split off; there are ${numbered}`);
+  }
   const part = (wanted: boolean) =>
     Object.fromEntries(Object.entries(parameters).filter(([name]) => isChosen(name) === wanted));
   return { chosen: part(true), others: part(false) };
