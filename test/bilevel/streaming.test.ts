@@ -102,9 +102,14 @@ test.each([1, 3, 10])(
       return tasks(step);
     };
     const problem = problemOf(tasks(1));
-    const options = { gpu: gpu(), estimator: rmd(), optimizer: adam({ lr: 0.1 }), steps: 5, every };
+    const options = { gpu: gpu(), estimator: rmd(), optimizer: adam({ lr: 0.1 }) };
     const losses: number[] = [];
-    for await (const { index, outerLoss } of optimize(problem, { ...options, data: sample })) {
+    for await (const { index, outerLoss } of optimize(problem, {
+      ...options,
+      steps: 5,
+      every,
+      data: sample,
+    })) {
       events.push(`news ${index}`);
       losses.push(outerLoss);
     }
@@ -116,7 +121,7 @@ test.each([1, 3, 10])(
     }
     expect(events.filter((event) => event.startsWith("sample"))).toHaveLength(5);
     // As if they were given before each step, one after the other.
-    const loop = await OuterLoop.prepare(problem, { ...options, every: 1 });
+    const loop = await OuterLoop.prepare(problem, options);
     for (const [index, loss] of losses.entries()) {
       loop.setData(tasks(index + 1));
       expect((await loop.step({ restart: true }))[0]!.outerLoss).toBe(loss);
