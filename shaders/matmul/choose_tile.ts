@@ -45,7 +45,7 @@ const WORTH_COMPILING = 2 ** 19;
 /** Of the sums that should fit a thread, how many times as many a tuner tries. */
 const TRIED = 1.5;
 
-/** The class of a product: how its factors lie, which halves it computes, and its magnitudes. */
+/** The class of a product: how its factors lie, which of them are bytes (₈), which halves it computes, and its magnitudes. */
 export function matmulClass(shape: MatmulShape): string {
   const { m, n, k, lanes, aCol, bCol, a, b } = shape;
   const kept = (view: View) => (view.isUnorm8 ? "₈" : "");
