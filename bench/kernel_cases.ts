@@ -243,6 +243,8 @@ export const kernelCases = ({ software }: Class): readonly KernelCase[] =>
 export const tunedCases = ({ software }: Class): readonly KernelCase[] => [
   ...common,
   ...(software ? [] : largeProduct),
+  ...layer(1000, 784, 256, { images: true }),
+  ...layer(1000, 256, 10, { deep: true }),
   ...convolution(256, 8, 7, 8),
   ...convolution(40, 1, 28, 32, 2),
   ...convolution(40, 32, 14, 32),
