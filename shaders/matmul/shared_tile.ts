@@ -37,9 +37,9 @@ export function sharedTile(c: MatmulShape, tile: SharedTile): string {
   const used = factors(c);
   const size = rowThreads * colThreads;
   const step = { row: rowThreads, col: colThreads };
-  const side = { row: rows * rowThreads, col: cols * colThreads, step };
-  // One element of padding keeps a strided fill of the tile off a single memory bank.
-  const pitch = { row: side.row + 1, col: side.col + 1 };
+  const outputs = outputsOf(tile);
+  const side = { ...outputs, step };
+  const pitch = pitchOf(outputs);
   const first = { row: "firstRow", col: "firstCol" };
 
   /** Neighbouring threads read neighbouring elements of the buffer, whichever way the factor lies. */
@@ -108,6 +108,15 @@ ${c.rows === undefined ? "" : onRows(c, tile)}
 `;
 }
 
+/** Rows and columns of a workgroup's outputs. */
+const outputsOf = ({ rows, cols, rowThreads, colThreads }: SharedTile) => ({
+  row: rows * rowThreads,
+  col: cols * colThreads,
+});
+
+/** Elements of a factor from one term to the next: one of padding keeps a strided fill off a single memory bank. */
+const pitchOf = ({ row, col }: ReturnType<typeof outputsOf>) => ({ row: row + 1, col: col + 1 });
+
 /** Elements from one row to the next in shared memory: odd, so that neighbouring rows begin in different banks. */
 const rowPitch = ({ n }: Pick<MatmulShape, "n">) => n | 1;
 
@@ -119,9 +128,10 @@ export function sharedBytes(
   c: MatmulShape,
   tile: SharedTile,
 ): { readonly factors: number; readonly rows: number } {
-  const side = { row: tile.rows * tile.rowThreads, col: tile.cols * tile.colThreads };
-  const term = factors(c).reduce((sum, { axis }) => sum + side[axis] + 1, 0);
-  return { factors: 4 * term * tile.depth, rows: 4 * sumsOf(c).length * side.row * rowPitch(c) };
+  const outputs = outputsOf(tile);
+  const pitch = pitchOf(outputs);
+  const term = factors(c).reduce((sum, { axis }) => sum + pitch[axis], 0);
+  return { factors: 4 * term * tile.depth, rows: 4 * sumsOf(c).length * outputs.row * rowPitch(c) };
 }
 
 /** WGSL that gathers whole rows, and does what is done with each, a thread for a row. */

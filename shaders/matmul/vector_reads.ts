@@ -59,21 +59,22 @@ export class VectorReads {
   }
 }
 
-/** Elements that one read of a factor brings in: 4 or 2 where strides, extents and offsets of its axis allow. */
-export function readWidth(
+/** Elements that one read of a factor brings in; of bytes four, a word, or one. */
+export function readWidth(c: MatmulShape, factor: Factor, part: Pick<Part, "count" | "depth">): Width {
+  const width = neighbours(c, factor, part);
+  return factor.view.isUnorm8 && width < 4 ? 1 : width;
+}
+
+/** Those that stand side by side wherever a part may begin: 4 or 2 where strides, extents and offsets of its axis allow. */
+function neighbours(
   c: MatmulShape,
-  { axis, across, along, extent, view }: Factor,
+  { axis, across, along, extent }: Factor,
   { count, depth }: Pick<Part, "count" | "depth">,
 ): Width {
   const alike = factors(c)
     .filter((f) => f.axis === axis)
     .flatMap((f) => placed(f.view));
-  const width =
-    along === 1
-      ? fit([depth, c.k, extent > 1 ? across : 0, ...alike])
-      : across === 1
-        ? fit([count, extent, c.k > 1 ? along : 0, ...alike])
-        : 1;
-  // A word of bytes is read whole, or for one of them.
-  return view.isUnorm8 && width < 4 ? 1 : width;
+  if (along === 1) return fit([depth, c.k, extent > 1 ? across : 0, ...alike]);
+  if (across === 1) return fit([count, extent, c.k > 1 ? along : 0, ...alike]);
+  return 1;
 }
