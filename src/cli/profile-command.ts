@@ -3,7 +3,6 @@ import { assertWritable } from "../host/files.ts";
 import type { Command } from "./command.ts";
 import { count, estimatorsHelp } from "./estimator-flags.ts";
 import type { ProfileScriptOptions } from "./profile.ts";
-import { splitFlags } from "./run.ts";
 import { runOnScript } from "./run-on-script.ts";
 
 const help = `Usage: hypergrad profile FILE [flags]
@@ -23,20 +22,18 @@ All other flags are the script's: hypergrad run FILE --help lists them.`;
 /** `hypergrad profile FILE [flags]` */
 export const profileCommand: Command = {
   summary: "where the time of an outer step of a script's problem goes",
-  async run(argv) {
-    const { "--trace": file } = splitFlags(argv, ["--trace"]).own;
-    if (file !== undefined) await assertWritable(file);
-    return runOnScript<ProfileScriptOptions>(argv, {
+  run: (argv) =>
+    runOnScript<ProfileScriptOptions>(argv, {
       command: "profile",
       help,
       flags: ["--estimators", "--samples", "--trace"],
       program: "profileScript",
       module: "src/cli/profile.ts",
-      options(own, given) {
+      async options(own, given) {
         const { "--estimators": estimators = "rmd", "--samples": samples = "5", "--trace": trace } = own;
         estimatorList(estimators);
+        if (trace !== undefined) await assertWritable(trace);
         return { ...given, estimators, samples: count("--samples", samples), ...(trace && { trace }) };
       },
-    });
-  },
+    }),
 };

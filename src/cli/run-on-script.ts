@@ -14,7 +14,10 @@ export interface OnScript<Options> {
   /** … and its file in this package. */
   module: string;
   /** @throws UsageError for flags that are missing or wrong */
-  options(own: Readonly<Record<string, string>>, given: { file: string; json: boolean }): Options;
+  options(
+    own: Readonly<Record<string, string>>,
+    given: { file: string; json: boolean },
+  ): Options | Promise<Options>;
 }
 
 /** Runs a command that works on the problem which a script exports; the flags that are not its own are the script's. */
@@ -31,7 +34,7 @@ export async function runOnScript<Options>(
   const file = await findScript(name, on.command);
   const json = given.includes("--json");
   const flags = given.filter((flag) => flag !== "--json");
-  const options = on.options(own, { file: basename(file), json });
+  const options = await on.options(own, { file: basename(file), json });
   return runProgram(
     {
       name: `${on.command} ${basename(file)}`,
