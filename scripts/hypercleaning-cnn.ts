@@ -8,7 +8,7 @@ import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../src/estimators/named.ts";
-import { choice, nonNegativeNumber, path, positiveInteger } from "../src/host/arguments.ts";
+import { choice, nonNegativeNumber, positiveInteger } from "../src/host/arguments.ts";
 import {
   add,
   avgPool,
@@ -55,6 +55,7 @@ import {
   outerFlags,
   outerOptimizerOf,
   outerStepsFlag,
+  outFlag,
   seedFlag,
   sizeFlags,
 } from "./common/flags.ts";
@@ -152,12 +153,7 @@ const options = await parseArguments(
     ...noiseFlag(0.5),
     ...dataFlags(),
     ...seedFlag(),
-    out: withDefault(
-      option("--out", path("DIR"), {
-        description: message`folder for the logs and checkpoints, one of each for each row`,
-      }),
-      "out",
-    ),
+    ...outFlag(message`folder for the logs and checkpoints, one of each for each row`),
     ...recordFlags(`${NAME}-ROW`),
     ...jsonFlag(),
   }),

@@ -3,9 +3,6 @@
 
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
-import { option } from "@optique/core/primitives";
-import { path } from "../src/host/arguments.ts";
 import {
   add,
   assertWritable,
@@ -50,6 +47,7 @@ import {
   outerFlags,
   outerOptimizerOf,
   outerStepsFlag,
+  outFlag,
   seedFlag,
   sizeFlags,
   withoutParameters,
@@ -78,12 +76,7 @@ const options = await parseArguments(
     ...noiseFlag(0.5),
     ...dataFlags(),
     ...seedFlag(),
-    out: withDefault(
-      option("--out", path("DIR"), {
-        description: message`folder for the picture and the learned weights`,
-      }),
-      "out",
-    ),
+    ...outFlag(message`folder for the picture and the learned weights`),
     ...recordFlags(NAME),
     ...jsonFlag(),
   }),

@@ -8,7 +8,7 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { float } from "@optique/core/valueparser";
-import { choice, listOf, nonNegativeNumber, path, positiveInteger } from "../src/host/arguments.ts";
+import { choice, listOf, nonNegativeNumber, positiveInteger } from "../src/host/arguments.ts";
 import {
   bestThreshold,
   type Checkpoint,
@@ -24,7 +24,7 @@ import {
 import { accuracy } from "./common/accuracy.ts";
 import { deliver } from "./common/deliver.ts";
 import { loadExamples } from "./common/examples.ts";
-import { checkData, dataFlags, figureFlag, jsonFlag, seedFlag, sizeFlags } from "./common/flags.ts";
+import { checkData, dataFlags, figureFlag, jsonFlag, outFlag, seedFlag, sizeFlags } from "./common/flags.ts";
 import {
   type CleaningNews,
   LEAST_WORK,
@@ -100,12 +100,7 @@ const options = await parseArguments(
     ),
     ...dataFlags(),
     ...seedFlag(),
-    out: withDefault(
-      option("--out", path("DIR"), {
-        description: message`folder for the logs and checkpoints, one of each for each row`,
-      }),
-      "out",
-    ),
+    ...outFlag(message`folder for the logs and checkpoints, one of each for each row`),
     ...recordFlags(`${NAME}-ROW`),
     ...figureFlag(message`draw the validation loss against the work, as SVG`),
     ...jsonFlag(),

@@ -55,6 +55,7 @@ import {
   outerFlags,
   outerOptimizerOf,
   outerStepsFlag,
+  outFlag,
   seedFlag,
 } from "./common/flags.ts";
 import { type Estimate, estimate, shown } from "./common/interval.ts";
@@ -122,12 +123,7 @@ const options = await parseArguments(
       2,
     ),
     ...seedFlag(),
-    out: withDefault(
-      option("--out", path("DIR"), {
-        description: message`folder for the logs and checkpoints, one of each for each row`,
-      }),
-      "out",
-    ),
+    ...outFlag(message`folder for the logs and checkpoints, one of each for each row`),
     ...recordFlags(`${NAME}-ROW`),
     ...jsonFlag(),
   }),

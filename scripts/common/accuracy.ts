@@ -14,13 +14,17 @@ import {
 } from "../../src/index.ts";
 
 /** Images, or other features, as rows, [n × features]. */
-export function inputs({ images, labels }: Dataset): Values {
-  return values(images, [labels.length, images.length / labels.length]);
+export function inputs(dataset: Dataset): Values {
+  return values(dataset.images, rowsOf(dataset));
 }
 
 /** Images as rows that stay bytes, [n × pixels]. */
-export function imageRows({ images, labels }: Dataset): Pixels {
-  return pixels(images, [labels.length, images.length / labels.length]);
+export function imageRows(dataset: Dataset): Pixels {
+  return pixels(dataset.images, rowsOf(dataset));
+}
+
+function rowsOf({ images, labels }: Dataset): [number, number] {
+  return [labels.length, images.length / labels.length];
 }
 
 /**

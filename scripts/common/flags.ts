@@ -231,6 +231,11 @@ export const seedFlag = () => ({
   ),
 });
 
+/** `--out` */
+export const outFlag = (about: Message) => ({
+  out: withDefault(option("--out", path("DIR"), { description: about }), "out"),
+});
+
 /** `--figure` */
 export const figureFlag = (about: Message) => ({
   figure: optional(option("--figure", svgPath(), { description: about })),

@@ -4,7 +4,7 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { estimatorList } from "../../src/estimators/named.ts";
-import { path, positiveInteger } from "../../src/host/arguments.ts";
+import { positiveInteger } from "../../src/host/arguments.ts";
 import {
   DivergenceError,
   type Estimator,
@@ -21,7 +21,15 @@ import {
   table,
   type Values,
 } from "../../src/index.ts";
-import { innerFlags, jsonFlag, momentumFlag, outerFlags, outerStepsFlag, seedFlag } from "./flags.ts";
+import {
+  innerFlags,
+  jsonFlag,
+  momentumFlag,
+  outerFlags,
+  outerStepsFlag,
+  outFlag,
+  seedFlag,
+} from "./flags.ts";
 import { type Estimate, estimate, shown } from "./interval.ts";
 import { finished, type Learned } from "./learn.ts";
 import {
@@ -85,12 +93,7 @@ export const metaFlags = (name: string, defaults: MetaDefaults) => ({
     defaults.heldOutTasks,
   ),
   ...seedFlag(),
-  out: withDefault(
-    option("--out", path("DIR"), {
-      description: message`folder for the logs and checkpoints, one of each for each row and seed`,
-    }),
-    "out",
-  ),
+  ...outFlag(message`folder for the logs and checkpoints, one of each for each row and seed`),
   ...recordFlags(`${name}-ROW-SEED`),
   ...jsonFlag(),
 });
