@@ -7,7 +7,7 @@ import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { Gpu } from "../src/gpu/gpu.ts";
-import { parseArguments } from "../src/host/arguments.ts";
+import { parseArguments, path } from "../src/host/arguments.ts";
 import { UsageError } from "../src/host/errors.ts";
 import { runtime } from "../src/host/runtime.ts";
 import { finish, note, print } from "../src/host/terminal.ts";
@@ -25,7 +25,7 @@ const options = await parseArguments(
       }),
     ),
     data: optional(
-      option("--data", string({ metavar: "DIR" }), {
+      option("--data", path("DIR"), {
         description: message`Folder with MNIST and Fashion-MNIST, for the tables of hyper-cleaning; without it they are left out.`,
       }),
     ),

@@ -4,12 +4,12 @@ import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { SETS } from "../data/folder.ts";
-import { choice, parseArguments } from "../host/arguments.ts";
+import { choice, parseArguments, path } from "../host/arguments.ts";
 import type { Command } from "./command.ts";
 import { fetchSet, listSets } from "./data.ts";
 
 const data = withDefault(
-  option("--data", string({ metavar: "DIR" }), {
+  option("--data", path("DIR"), {
     description: message`The folder of the sets, each in a folder of its name.`,
   }),
   "data",

@@ -4,14 +4,14 @@ import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { formatBytes } from "../gpu/memory.ts";
-import { parseArguments } from "../host/arguments.ts";
+import { parseArguments, path } from "../host/arguments.ts";
 import { print } from "../host/terminal.ts";
 import { table } from "../report/table.ts";
 import type { Command } from "./command.ts";
 import { pack } from "./pack.ts";
 
 const parser = object({
-  folder: argument(string({ metavar: "DIR" }), { description: message`Where to: a new or an empty folder.` }),
+  folder: argument(path("DIR"), { description: message`Where to: a new or an empty folder.` }),
   scripts: multiple(
     argument(string({ metavar: "SCRIPT" }), {
       description: message`Scripts of yours; those that come with hypergrad are packed in any case.`,
@@ -27,9 +27,7 @@ const parser = object({
   noSwiftshader: option("--no-swiftshader", {
     description: message`Leave out SwiftShader and its Vulkan loader, which stand in where the machine has no driver or no loader (linux-x64).`,
   }),
-  data: optional(
-    option("--data", string({ metavar: "DIR" }), { description: message`Copy this folder to DIR/data.` }),
-  ),
+  data: optional(option("--data", path("DIR"), { description: message`Copy this folder to DIR/data.` })),
   force: option("--force", {
     description: message`Write into a folder that is not empty, and replace what was packed there before.`,
   }),
